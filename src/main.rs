@@ -1,0 +1,3 @@
+//! The program `node`.
+
+fn main() {}
