@@ -1,5 +1,6 @@
 //! Machines that agree: a durable, ordered log of values, held by every node, decided by majority.
 
+pub mod consensus;
 pub mod limits;
 pub mod types;
 

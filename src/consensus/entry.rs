@@ -1,0 +1,245 @@
+//! What stands in the log: entries, each chained to its parent by hash.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::consensus::{EpochConfig, Mode};
+use crate::types::{Digest, Epoch, Position, ProposalId, Slot, Value};
+
+/// A value offered under an id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Proposal {
+    /// At most one slot takes effect per id (R13).
+    pub id: ProposalId,
+    /// The client's string.
+    pub value: Value,
+    /// The last slot in which it may take effect; beyond it the proposal is void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Slot>,
+}
+
+impl Proposal {
+    /// Bytes it takes in a message, as JSON, rounded up.
+    pub fn weight(&self) -> usize {
+        128 + json_string_bytes(self.value.as_str())
+    }
+}
+
+/// What an entry holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A client's value.
+    Value(Proposal),
+    /// The configuration that replaces the epoch of this entry (R14).
+    Config(EpochConfig),
+    /// Nothing.
+    Noop,
+}
+
+/// An entry without its place: what messages and records carry behind a position.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Content {
+    /// The epoch in which it was proposed first.
+    pub epoch: Epoch,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+/// An entry in its place. Built only by [`Entry::after`], so its hash is always its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    position: Position,
+    parent: Digest,
+    weight: u32,
+    content: Content,
+}
+
+impl Entry {
+    /// The entry with this content that follows `parent`.
+    pub fn after(parent: Position, content: Content) -> Self {
+        let slot = parent.slot.next();
+        let weight = match &content.kind {
+            Kind::Value(proposal) => proposal.weight(),
+            Kind::Config(config) => 128 + 40 * (config.members.len() + config.learners.len()),
+            Kind::Noop => 32,
+        };
+        Self {
+            position: Position { slot, hash: hash(parent, slot, &content) },
+            parent: parent.hash,
+            weight: u32::try_from(weight).expect("a value is far below 4 GiB"),
+            content,
+        }
+    }
+
+    /// `contents`, one after the other behind `parent`.
+    pub fn chain(parent: Position, contents: impl IntoIterator<Item = Content>) -> Vec<Self> {
+        let mut parent = parent;
+        contents
+            .into_iter()
+            .map(|content| {
+                let entry = Self::after(parent, content);
+                parent = entry.position;
+                entry
+            })
+            .collect()
+    }
+
+    /// Whether it was chained to `parent`.
+    pub fn follows(&self, parent: Position) -> bool {
+        self.slot() == parent.slot.next() && self.parent == parent.hash
+    }
+
+    /// The position before it.
+    pub fn parent(&self) -> Position {
+        Position { slot: self.slot().previous(), hash: self.parent }
+    }
+
+    /// Its slot and hash.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Its slot.
+    pub fn slot(&self) -> Slot {
+        self.position.slot
+    }
+
+    /// The epoch in which it was proposed first.
+    pub fn epoch(&self) -> Epoch {
+        self.content.epoch
+    }
+
+    /// What it holds.
+    pub fn kind(&self) -> &Kind {
+        &self.content.kind
+    }
+
+    /// What messages and records carry of it.
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The proposal, if it holds a client's value.
+    pub fn proposal(&self) -> Option<&Proposal> {
+        match &self.content.kind {
+            Kind::Value(proposal) => Some(proposal),
+            Kind::Config(_) | Kind::Noop => None,
+        }
+    }
+
+    /// Bytes it takes in a message, as JSON, rounded up.
+    pub fn weight(&self) -> usize {
+        self.weight as usize
+    }
+}
+
+/// SHA-256 over a fixed binary layout, integers big-endian, never over JSON text:
+/// tag, parent hash (32), epoch (8), slot (8), kind (1), then for
+/// a value: id (16), until + 1 or 0 (8), length (8), bytes;
+/// a config: epoch (8), mode (1), members (8 and 16 each), learners (8 and 16 each);
+/// a noop: nothing.
+fn hash(parent: Position, slot: Slot, content: &Content) -> Digest {
+    let mut hasher = Sha256::new();
+    hasher.update(b"quorate entry 1\0");
+    hasher.update(parent.hash.as_bytes());
+    hasher.update(content.epoch.0.to_be_bytes());
+    hasher.update(slot.0.to_be_bytes());
+    match &content.kind {
+        Kind::Value(proposal) => {
+            hasher.update([1]);
+            hasher.update(proposal.id.as_bytes());
+            hasher.update(proposal.until.map_or(0, |slot| slot.0 + 1).to_be_bytes());
+            hasher.update((proposal.value.as_str().len() as u64).to_be_bytes());
+            hasher.update(proposal.value.as_str().as_bytes());
+        }
+        Kind::Config(config) => {
+            hasher.update([2]);
+            hasher.update(config.epoch.0.to_be_bytes());
+            hasher.update([match config.mode {
+                Mode::Crash => 0,
+            }]);
+            for nodes in [&config.members, &config.learners] {
+                hasher.update((nodes.len() as u64).to_be_bytes());
+                for node in nodes {
+                    hasher.update(node.as_bytes());
+                }
+            }
+        }
+        Kind::Noop => hasher.update([3]),
+    }
+    Digest::new(hasher.finalize().into())
+}
+
+/// Bytes of `text` between the quotes of a JSON string as serde_json writes it.
+fn json_string_bytes(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+            0x00..=0x1f => 6,
+            _ => 1,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(id: u128, text: &str) -> Content {
+        Content {
+            epoch: Epoch(1),
+            kind: Kind::Value(Proposal {
+                id: ProposalId::from_u128(id),
+                value: Value::new(text).unwrap(),
+                until: None,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_position_names_the_whole_prefix() {
+        let one = Entry::chain(Position::GENESIS, [value(1, "a"), value(2, "b")]);
+        let other = Entry::chain(Position::GENESIS, [value(1, "A"), value(2, "b")]);
+        assert_eq!(one[1].slot(), other[1].slot());
+        assert_ne!(one[1].position(), other[1].position());
+    }
+
+    #[test]
+    fn every_field_counts_in_the_hash() {
+        let plain = value(1, "a");
+        let mut until = plain.clone();
+        let Kind::Value(proposal) = &mut until.kind else { unreachable!() };
+        proposal.until = Some(Slot(0));
+        let variants = [
+            plain.clone(),
+            value(2, "a"),
+            value(1, "b"),
+            until,
+            Content { epoch: Epoch(2), ..plain },
+            Content { epoch: Epoch(1), kind: Kind::Noop },
+        ];
+        let hashes: std::collections::BTreeSet<_> = variants
+            .into_iter()
+            .map(|content| Entry::after(Position::GENESIS, content).position().hash)
+            .collect();
+        assert_eq!(hashes.len(), 6);
+    }
+
+    #[test]
+    fn the_weight_covers_the_json_of_the_worst_value() {
+        for text in ["plain", "\"quotes\\", "\u{0}\u{1f}\n\t\u{8}\u{c}\r", "häß ∅"] {
+            let proposal = Proposal {
+                id: ProposalId::from_u128(u128::MAX),
+                value: Value::new(text).unwrap(),
+                until: None,
+            };
+            let entry = Entry::after(
+                Position::GENESIS,
+                Content { epoch: Epoch(u64::MAX >> 11), kind: Kind::Value(proposal) },
+            );
+            let json = serde_json::to_vec(entry.content()).unwrap();
+            assert!(json.len() <= entry.weight(), "{} > {}", json.len(), entry.weight());
+        }
+    }
+}

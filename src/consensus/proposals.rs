@@ -1,0 +1,244 @@
+//! Proposals on their way into the log (R13).
+//!
+//! Three tables: what clients of this node wait for (`pending`), what this node will place if it
+//! leads (`queue`), and which ids the log already holds (`known`).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::consensus::{Proposal, Rejection, Settings};
+use crate::types::{ProposalId, Round, Slot, Time};
+
+/// What clients of this node wait for, in the order in which it was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Pending {
+    by_order: BTreeMap<u64, Waiting>,
+    order: BTreeMap<ProposalId, u64>,
+    next: u64,
+    /// All before this one were submitted in `round`.
+    submitted: u64,
+    round: Option<Round>,
+    weight: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Waiting {
+    proposal: Proposal,
+    since: Time,
+    submitted: Option<Time>,
+}
+
+impl Pending {
+    /// Takes a proposal, unless it waits already.
+    ///
+    /// # Errors
+    /// [`Rejection::Busy`] if the queue is full: nothing is accepted then.
+    pub(super) fn take(
+        &mut self,
+        now: Time,
+        settings: &Settings,
+        proposal: Proposal,
+    ) -> Result<(), Rejection> {
+        if self.order.contains_key(&proposal.id) {
+            return Ok(());
+        }
+        let weight = proposal.weight();
+        let full = self.order.len() >= settings.pending_max
+            || self.weight + weight > settings.pending_bytes_max;
+        if full && !self.order.is_empty() {
+            return Err(Rejection::Busy);
+        }
+        self.weight += weight;
+        self.order.insert(proposal.id, self.next);
+        self.by_order.insert(self.next, Waiting { proposal, since: now, submitted: None });
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Ends the wait for this proposal; tells since when it waited.
+    pub(super) fn done(&mut self, id: ProposalId) -> Option<Time> {
+        let order = self.order.remove(&id)?;
+        let waiting = self.by_order.remove(&order).expect("both tables hold the same proposals");
+        self.weight -= waiting.proposal.weight();
+        Some(waiting.since)
+    }
+
+    /// Ends the wait for those that are void behind `committed`.
+    pub(super) fn expire(&mut self, committed: Slot) -> Vec<ProposalId> {
+        let expired: Vec<_> = self
+            .by_order
+            .values()
+            .filter(|waiting| waiting.proposal.until.is_some_and(|until| until <= committed))
+            .map(|waiting| waiting.proposal.id)
+            .collect();
+        for id in &expired {
+            self.done(*id);
+        }
+        expired
+    }
+
+    /// Those to be submitted now: all in a new round, otherwise the new ones and those whose
+    /// submission is as old as `patience`.
+    pub(super) fn due(&mut self, now: Time, round: Round, patience: Duration) -> Vec<Proposal> {
+        let overdue = self.oldest_submission().is_some_and(|at| now.since(at) >= patience);
+        if self.round != Some(round) || overdue {
+            self.submitted = 0;
+        }
+        let anew = self.round != Some(round);
+        self.round = Some(round);
+        let from = std::mem::replace(&mut self.submitted, self.next);
+        self.by_order
+            .range_mut(from..)
+            .map(|(_, waiting)| waiting)
+            .filter(|waiting| anew || waiting.submitted.is_none_or(|at| now.since(at) >= patience))
+            .map(|waiting| {
+                waiting.submitted = Some(now);
+                waiting.proposal.clone()
+            })
+            .collect()
+    }
+
+    /// When the oldest submission was made.
+    pub(super) fn oldest_submission(&self) -> Option<Time> {
+        let (_, waiting) = self.by_order.first_key_value()?;
+        waiting.submitted
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+}
+
+/// What a proposer will place, in order, each id once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Queue {
+    proposals: VecDeque<Proposal>,
+    ids: BTreeSet<ProposalId>,
+    weight: usize,
+}
+
+impl Queue {
+    /// Adds a proposal. A full queue drops it: who submitted it submits again.
+    pub(super) fn push(&mut self, settings: &Settings, proposal: Proposal) {
+        let weight = proposal.weight();
+        let full = self.proposals.len() >= settings.pending_max
+            || self.weight + weight > settings.pending_bytes_max;
+        if (!full || self.proposals.is_empty()) && self.ids.insert(proposal.id) {
+            self.weight += weight;
+            self.proposals.push_back(proposal);
+        }
+    }
+
+    /// The next one to place.
+    pub(super) fn pop(&mut self) -> Option<Proposal> {
+        let proposal = self.proposals.pop_front()?;
+        self.ids.remove(&proposal.id);
+        self.weight -= proposal.weight();
+        Some(proposal)
+    }
+
+    /// The next one to place.
+    pub(super) fn front(&self) -> Option<&Proposal> {
+        self.proposals.front()
+    }
+}
+
+/// The ids of the committed proposals that are remembered, each with the slot that took effect.
+/// Made from the log alone, so that every node answers alike.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Known {
+    slots: BTreeMap<ProposalId, Slot>,
+    ages: VecDeque<(Slot, ProposalId)>,
+    remembered: u64,
+}
+
+impl Known {
+    /// The table that `recovered` ids, in slot order, make.
+    pub(super) fn new(remembered: u64, recovered: Vec<(ProposalId, Slot)>) -> Self {
+        let mut known = Self { slots: BTreeMap::new(), ages: VecDeque::new(), remembered };
+        for (id, slot) in recovered {
+            known.learn(id, slot);
+        }
+        known
+    }
+
+    /// The slot in which this id took effect.
+    pub(super) fn slot(&self, id: ProposalId) -> Option<Slot> {
+        self.slots.get(&id).copied()
+    }
+
+    /// Remembers an effective slot; forgets what lies too far behind it. Answers the slot that
+    /// took effect before, if there is one.
+    pub(super) fn learn(&mut self, id: ProposalId, slot: Slot) -> Option<Slot> {
+        while let Some(&(oldest, id)) = self.ages.front()
+            && oldest.0 + self.remembered < slot.0
+        {
+            self.ages.pop_front();
+            self.slots.remove(&id);
+        }
+        if let Some(&before) = self.slots.get(&id) {
+            return Some(before);
+        }
+        self.slots.insert(id, slot);
+        self.ages.push_back((slot, id));
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Value;
+
+    fn proposal(id: u128) -> Proposal {
+        Proposal { id: ProposalId::from_u128(id), value: Value::new("v").unwrap(), until: None }
+    }
+
+    #[test]
+    fn a_second_occurrence_of_an_id_names_the_first() {
+        let mut known = Known::new(10, Vec::new());
+        assert_eq!(known.learn(ProposalId::from_u128(1), Slot(3)), None);
+        assert_eq!(known.learn(ProposalId::from_u128(1), Slot(9)), Some(Slot(3)));
+    }
+
+    #[test]
+    fn an_id_is_remembered_for_the_stated_number_of_slots() {
+        let mut known = Known::new(10, Vec::new());
+        known.learn(ProposalId::from_u128(1), Slot(3));
+        known.learn(ProposalId::from_u128(2), Slot(13));
+        assert_eq!(known.slot(ProposalId::from_u128(1)), Some(Slot(3)));
+        known.learn(ProposalId::from_u128(3), Slot(14));
+        assert_eq!(known.slot(ProposalId::from_u128(1)), None);
+    }
+
+    #[test]
+    fn a_full_table_says_busy_before_acceptance() {
+        let settings = Settings { pending_max: 2, ..Settings::default() };
+        let mut pending = Pending::default();
+        assert_eq!(pending.take(Time::ZERO, &settings, proposal(1)), Ok(()));
+        assert_eq!(pending.take(Time::ZERO, &settings, proposal(2)), Ok(()));
+        assert_eq!(pending.take(Time::ZERO, &settings, proposal(2)), Ok(()), "it waits already");
+        assert_eq!(pending.take(Time::ZERO, &settings, proposal(3)), Err(Rejection::Busy));
+        assert!(pending.done(ProposalId::from_u128(1)).is_some());
+        assert_eq!(pending.take(Time::ZERO, &settings, proposal(3)), Ok(()));
+    }
+
+    #[test]
+    fn a_new_round_makes_every_waiting_proposal_due_in_order() {
+        let settings = Settings::default();
+        let mut pending = Pending::default();
+        for id in [5, 1, 3] {
+            pending.take(Time::ZERO, &settings, proposal(id)).unwrap();
+        }
+        let patience = Duration::from_secs(1);
+        let mut due = |now, round| -> Vec<_> {
+            pending.due(now, round, patience).into_iter().map(|proposal| proposal.id).collect()
+        };
+        let all = [5, 1, 3].map(ProposalId::from_u128);
+        assert_eq!(due(Time::ZERO, Round(0)), all);
+        assert_eq!(due(Time::ZERO, Round(0)), []);
+        assert_eq!(due(Time::ZERO, Round(1)), all);
+        assert_eq!(due(Time::ZERO + patience, Round(1)), all, "no answer came for too long");
+    }
+}

@@ -1,0 +1,182 @@
+//! Voting: R5, R6, R7, and the tally's consequence, R8.
+
+use crate::consensus::core::{Found, Machine};
+use crate::consensus::mutant::{self, Mutant};
+use crate::consensus::tally::Counted;
+use crate::consensus::{
+    Body, Effects, Entry, EpochConfig, Event, Halt, Kind, Propose, Record, Refuse, To, Vote,
+};
+use crate::types::{NodeId, Position, Round, Time};
+
+impl Machine {
+    pub(super) fn on_propose(
+        &mut self,
+        now: Time,
+        fx: &mut Effects,
+        from: NodeId,
+        propose: Propose,
+    ) {
+        let Some(config) = self.config() else { return };
+        if config.proposer(propose.round) != from {
+            return misbehaved(fx, from, "proposed in a round that is not its own");
+        }
+        if propose.entries.iter().any(|content| matches!(content.kind, Kind::Config(_))) {
+            return misbehaved(
+                fx,
+                from,
+                "proposed a change of members, which this version refuses",
+            );
+        }
+        if self.state.promised > Some(propose.round) {
+            return self.refuse(fx, from);
+        }
+        self.see_leads(now, propose.round);
+        let committed = propose.committed;
+        self.others.committed(from, committed);
+        if self.state.accepted == Some(propose.round) {
+            self.extend(now, fx, from, propose);
+        } else if propose.adopt {
+            self.adopt(now, fx, from, propose);
+        }
+        // Adopted in another round and not asked to adopt: the next heartbeat tells the proposer.
+        self.on_commit(now, fx, from, committed, None);
+    }
+
+    /// R5. The whole tail in one record: who says `accepted = r` covers all of base(r).
+    fn adopt(&mut self, now: Time, fx: &mut Effects, from: NodeId, propose: Propose) {
+        let Propose { round, after, entries, committed, adopt: _ } = propose;
+        if after.slot > committed.slot {
+            return misbehaved(fx, from, "asked to adopt behind what it calls committed");
+        }
+        if !self.state.tail.contains(after) {
+            if after.slot > self.state.committed.slot {
+                self.on_commit(now, fx, from, after, None);
+            }
+            return;
+        }
+        let mut entries = Entry::chain(after, entries);
+        if mutant::is(Mutant::AdoptedInPieces) {
+            entries.truncate(1);
+        }
+        let keeps_commit = after.slot >= self.state.committed.slot
+            || entries.iter().any(|entry| entry.position() == self.state.committed);
+        if !keeps_commit && !mutant::is(Mutant::AdoptedBelowCommit) {
+            return self.refuse(fx, from);
+        }
+        let (after, entries) = self.beyond_common(after, entries);
+        self.came(now, entries.last().map_or(after, Entry::position));
+        self.record(fx, Record::Adopt { round, after, entries });
+    }
+
+    /// R6. The vote moves to the end of what this message proved, not further.
+    fn extend(&mut self, now: Time, fx: &mut Effects, from: NodeId, propose: Propose) {
+        if !self.state.tail.contains(propose.after) {
+            return;
+        }
+        let entries = Entry::chain(propose.after, propose.entries);
+        let end = entries.last().map_or(propose.after, Entry::position);
+        let (after, entries) = self.beyond_common(propose.after, entries);
+        if !entries.is_empty() && after.slot < self.state.last().slot {
+            let slot = after.slot.next();
+            if slot <= self.state.committed.slot {
+                return self.refuse(fx, from);
+            }
+            let ours = self.state.tail.position(slot).expect("held: it is above the commit");
+            let theirs = entries[0].position();
+            return self.halt(fx, Halt::Conflict { peer: from, ours, theirs });
+        }
+        if entries.is_empty() && end.slot <= self.state.voted.slot {
+            return;
+        }
+        self.came(now, end);
+        let voted = end.slot.max(self.state.voted.slot);
+        self.record(fx, Record::Append { entries, voted });
+    }
+
+    /// Skips the entries that the own log holds already.
+    pub(super) fn beyond_common(
+        &self,
+        after: Position,
+        mut entries: Vec<Entry>,
+    ) -> (Position, Vec<Entry>) {
+        let common = entries.iter().take_while(|e| self.state.tail.contains(e.position())).count();
+        let after = common.checked_sub(1).map_or(after, |index| entries[index].position());
+        entries.drain(..common);
+        (after, entries)
+    }
+
+    /// Entries up to `end` are here since `now`.
+    pub(super) fn came(&mut self, now: Time, end: Position) {
+        while self.delivery.came.pop_back_if(|(slot, _)| *slot >= end.slot).is_some() {}
+        self.delivery.came.push_back((end.slot, now));
+    }
+
+    pub(super) fn refuse(&self, fx: &mut Effects, to: NodeId) {
+        let promised = self.durable.announced().promised;
+        let refuse = Refuse { promised, committed: self.state.committed };
+        self.say(fx, To::One(to), Body::Refuse(refuse));
+    }
+
+    /// R7: what the last sync covered, to everybody and to the own tally.
+    pub(super) fn vote(&mut self, now: Time, fx: &mut Effects) {
+        let announced = self.durable.announced();
+        let Some(round) = announced.accepted else { return };
+        if announced.epoch != Some(self.epoch()) || self.said.vote == Some((round, announced.voted))
+        {
+            return;
+        }
+        self.said.vote = Some((round, announced.voted));
+        let vote = Vote { round, voted: announced.voted, committed: self.state.committed };
+        self.say(fx, To::Everyone, Body::Vote(vote));
+        self.count(now, fx, self.me, vote.round, vote.voted);
+    }
+
+    pub(super) fn on_vote(&mut self, now: Time, fx: &mut Effects, from: NodeId, vote: Vote) {
+        self.see_round(now, vote.round);
+        let is_taken_for_current = mutant::is(Mutant::StaleVoteAccepted);
+        let round = if is_taken_for_current { self.view.round } else { vote.round };
+        self.count(now, fx, from, round, vote.voted);
+        self.others.committed(from, vote.committed);
+        self.on_commit(now, fx, from, vote.committed, None);
+        self.note_progress(from, Some(vote.round), vote.voted);
+    }
+
+    /// R8.
+    pub(super) fn count(
+        &mut self,
+        now: Time,
+        fx: &mut Effects,
+        from: NodeId,
+        round: Round,
+        voted: Position,
+    ) {
+        let Some(config) = self.state.config.as_ref().filter(|config| config.is_member(from))
+        else {
+            return;
+        };
+        let live;
+        let config = if mutant::is(Mutant::QuorumOfLive) {
+            let heard =
+                self.others.iter().filter(|(_, other)| other.is_fresh(now, self.patience()));
+            let heard = heard.map(|(member, _)| member).chain([self.me, from]);
+            live = EpochConfig::new(config.epoch, heard);
+            &live
+        } else {
+            config
+        };
+        match self.tally.add(config, from, round, voted) {
+            Counted::Pending | Counted::Stale => {}
+            Counted::Quorum { position, votes } => {
+                self.on_commit(now, fx, from, position, Some(Found { votes, round }));
+            }
+            Counted::Conflict { counted } => {
+                self.halt(fx, Halt::Conflict { peer: from, ours: counted, theirs: voted });
+            }
+        }
+    }
+}
+
+/// A peer broke a rule that no honest member breaks.
+pub(super) fn misbehaved(fx: &mut Effects, peer: NodeId, what: &'static str) {
+    fx.publish.push(Event::Misbehaved { peer, what });
+}
