@@ -2,6 +2,8 @@
 
 pub mod consensus;
 pub mod limits;
+pub mod peers;
+pub mod topology;
 pub mod types;
 
 pub use types::Value;
