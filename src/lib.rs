@@ -5,5 +5,6 @@ pub mod limits;
 pub mod peers;
 pub mod topology;
 pub mod types;
+pub mod wire;
 
 pub use types::Value;
