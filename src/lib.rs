@@ -3,6 +3,7 @@
 pub mod consensus;
 pub mod limits;
 pub mod peers;
+pub mod storage;
 pub mod topology;
 pub mod types;
 pub mod wire;

@@ -1,0 +1,119 @@
+//! The durable log: the journal for what is new, the chain for what is committed.
+
+use crate::consensus::{Entry, Record, State};
+use crate::storage::chain::{Chain, Reader};
+use crate::storage::journal::{Full, Journal};
+use crate::storage::recovery::{self, Recovery};
+use crate::storage::snapshot::Snapshot;
+use crate::storage::{Disk, Log, LogError, Recovered, Settings};
+use crate::types::Slot;
+
+/// The log of one node, on `D`. One thread appends and syncs; [`DurableLog::reader`] serves others.
+#[derive(Debug)]
+pub struct DurableLog<D: Disk> {
+    /// What all records amount to, with whatever of the machine's memory a record may refer to.
+    state: State,
+    /// What was committed at the last two syncs. The machine forgets nothing behind what it knows to be
+    /// durable, and while it works the log is at most that far ahead of it.
+    settled: [Slot; 2],
+    settings: Settings,
+    journal: Journal<D>,
+    chain: Chain<D>,
+    /// Said again by every later call.
+    failed: Option<LogError>,
+}
+
+impl<D: Disk> DurableLog<D> {
+    /// Opens the log on `disk`, which is begun if it holds none. What a crash tore off is cut.
+    ///
+    /// # Errors
+    /// [`LogError`]; where it is [`LogError::Damaged`] or [`LogError::Foreign`], nothing was changed.
+    pub fn open(disk: &D, settings: Settings) -> Result<(Self, Recovered), LogError> {
+        let Recovery { generation, state, mut chain, committed } =
+            recovery::recover(disk, &settings)?;
+        let recovered = recovery::recovered(&state, &chain, &committed, &settings)?;
+        recovery::bind(disk, settings.node)?;
+        chain.cut()?;
+        chain.append(committed.iter())?;
+        chain.sync()?;
+        // A new generation in the other file: whatever a crash left behind the last good batch is
+        // then of an old one, and cannot be taken for what follows.
+        let snapshot = Snapshot::new(&state, chain.mark());
+        let journal = Journal::begin(disk, generation + 1, &snapshot, settings.journal_bytes)?;
+        let settled = [state.committed.slot; 2];
+        Ok((Self { state, settled, settings, journal, chain, failed: None }, recovered))
+    }
+
+    /// Whether `disk` holds a log, of whatever node.
+    ///
+    /// # Errors
+    /// [`LogError`] if the disk does not say.
+    pub fn is_begun(disk: &D) -> Result<bool, LogError> {
+        recovery::is_begun(disk)
+    }
+
+    /// A reader of committed entries.
+    pub fn reader(&self) -> Reader<D> {
+        self.chain.reader().clone()
+    }
+
+    fn add(&mut self, records: &[Record]) -> Result<(), LogError> {
+        let committed = self.state.committed.slot;
+        let mut placed = Vec::with_capacity(records.len());
+        for record in records {
+            let record = recovery::behind(self.state.tail.before(), record);
+            let tip = self.state.last();
+            self.state.apply(&record)?;
+            placed.push((record, tip));
+        }
+        let fits = self.journal.append(placed.iter().map(|(record, tip)| (&**record, *tip)));
+        let through = self.state.committed.slot;
+        let entries = self.state.tail.behind(committed);
+        self.chain.append(entries.take_while(|entry| entry.slot() <= through))?;
+        match fits {
+            Ok(()) => self.journal.write_if_much()?,
+            Err(Full) => {
+                self.chain.sync()?;
+                let snapshot = Snapshot::new(&self.state, self.chain.mark());
+                self.journal.begin_next(&snapshot)?;
+            }
+        }
+        let Settings { retained_slots, retained_bytes, .. } = self.settings;
+        self.state.trim(self.settled[0], 2 * retained_slots, 2 * retained_bytes);
+        Ok(())
+    }
+
+    /// Does nothing more once something failed.
+    fn latch<T>(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        act(self).inspect_err(|error| self.failed = Some(error.clone()))
+    }
+}
+
+impl<D: Disk> Log for DurableLog<D> {
+    fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
+        self.latch(|log| if records.is_empty() { Ok(()) } else { log.add(records) })
+    }
+
+    fn sync(&mut self) -> Result<(), LogError> {
+        self.latch(|log| {
+            log.journal.sync()?;
+            log.settled = [log.settled[1], log.state.committed.slot];
+            Ok(())
+        })
+    }
+
+    fn read(
+        &mut self,
+        from: Slot,
+        through: Slot,
+        weight_max: usize,
+    ) -> Result<Vec<Entry>, LogError> {
+        self.latch(|log| log.chain.reader().read(from, through, weight_max))
+    }
+}

@@ -1,0 +1,251 @@
+//! The journal: two preallocated files, used in turn, that hold what the chain does not hold yet.
+//!
+//! A generation is one life of one file: a snapshot of the state, then batches of records. Steady
+//! writes overwrite zeros or stale bytes of a file whose length does not change, which is the cheapest
+//! thing to sync. The other file keeps the generation before, until the snapshot of the next is synced.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::consensus::Record;
+use crate::storage::codec::{Decoder, Malformed, put_count, put_record};
+use crate::storage::disk::read_all;
+use crate::storage::frame::{self, Header};
+use crate::storage::snapshot::Snapshot;
+use crate::storage::{Disk, DiskFile, LogError};
+use crate::types::Position;
+
+/// The two files; generation g is in the one at g mod 2.
+const NAMES: [&str; 2] = ["journal-0", "journal-1"];
+
+/// How much a file has at first: growing to the full length is left to those who write much.
+const FIRST_BYTES: u64 = 1 << 20;
+
+/// How much is written at a time where much is written.
+const CHUNK: usize = 1 << 20;
+
+/// Lengths of files are multiples of this.
+const PAGE: u64 = 4096;
+
+/// The last generation, as the files hold it.
+pub(super) struct Generation {
+    /// Its number, from 1.
+    pub(super) number: u64,
+    /// How it began.
+    pub(super) snapshot: Snapshot,
+    /// What followed, batch by batch, each with its offset.
+    pub(super) batches: Vec<(u64, Vec<Record>)>,
+}
+
+/// Reads the files and changes nothing; none if no generation has ever begun. What a crash tore off is
+/// left out.
+///
+/// # Errors
+/// [`LogError::Damaged`] if something is missing that was synced; [`LogError::Io`].
+pub(super) fn find<D: Disk>(disk: &D) -> Result<Option<Generation>, LogError> {
+    let mut files = [Vec::new(), Vec::new()];
+    for (bytes, name) in files.iter_mut().zip(NAMES) {
+        let io = |action| LogError::io(action, disk.path(name));
+        if let Some(file) = disk.open(name).map_err(io("open"))? {
+            *bytes = read_all(&file).map_err(io("read"))?;
+        }
+    }
+    let begun = |which: usize| {
+        frame::at(&files[which], 0)
+            .map(|frame| frame.header.generation)
+            .filter(|generation| index(*generation) == which)
+    };
+    let newest = begun(0).max(begun(1));
+    for (bytes, name) in files.iter().zip(NAMES) {
+        // A snapshot is synced before anything follows it, so what follows proves that it was whole.
+        let later = |header: Header| Some(header.generation) > newest && header.durable > 0;
+        if frame::at(bytes, 0).is_none() && frame::find_behind(bytes, 0, later).is_some() {
+            let what = "the state that begins it is not what was written";
+            return Err(LogError::damaged(&disk.path(name), 0, what));
+        }
+    }
+    let Some(number) = newest else { return Ok(None) };
+    let which = index(number);
+    let (snapshot, batches) = replay(&files[which], &|offset, what| {
+        LogError::damaged(&disk.path(NAMES[which]), offset as u64, what)
+    })?;
+    Ok(Some(Generation { number, snapshot, batches }))
+}
+
+/// The file of a generation.
+pub(super) fn name(generation: u64) -> &'static str {
+    NAMES[index(generation)]
+}
+
+fn index(generation: u64) -> usize {
+    usize::from(generation % 2 == 1)
+}
+
+type Replayed = (Snapshot, Vec<(u64, Vec<Record>)>);
+
+fn replay(
+    file: &[u8],
+    damaged: &dyn Fn(usize, &'static str) -> LogError,
+) -> Result<Replayed, LogError> {
+    let first = frame::at(file, 0).expect("the caller has looked at it");
+    let snapshot = Snapshot::decode(first.payload).map_err(|Malformed(what)| damaged(0, what))?;
+    let Header { generation, salt, .. } = first.header;
+    let ours = |header: Header| header.generation == generation && header.salt == salt;
+    let mut batches = Vec::new();
+    let mut offset = first.end;
+    while let Some(frame) = frame::at(file, offset).filter(|frame| ours(frame.header)) {
+        let records = batch(frame.payload).map_err(|Malformed(what)| damaged(offset, what))?;
+        batches.push((offset as u64, records));
+        offset = frame.end;
+    }
+    let synced_past_it = |header: Header| ours(header) && header.durable > offset as u64;
+    if frame::find_behind(file, offset, synced_past_it).is_some() {
+        return Err(damaged(offset, "a synced batch is not what was written"));
+    }
+    Ok((snapshot, batches))
+}
+
+fn batch(payload: &[u8]) -> Result<Vec<Record>, Malformed> {
+    let mut decoder = Decoder::new(payload);
+    let mut records = Vec::new();
+    for _ in 0..decoder.u32()? {
+        records.push(decoder.record()?);
+    }
+    decoder.end()?;
+    Ok(records)
+}
+
+/// The journal, open for writing.
+#[derive(Debug)]
+pub(super) struct Journal<D: Disk> {
+    disk: D,
+    /// The file of the generation, with its length.
+    file: D::File,
+    len: u64,
+    which: usize,
+    generation: u64,
+    salt: u64,
+    /// Frames that are not written yet; they belong at `written`.
+    buffer: Vec<u8>,
+    written: u64,
+    /// Up to where everything is synced.
+    durable: u64,
+    bytes_max: u64,
+}
+
+/// The batch does not fit: a new generation is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl<D: Disk> Journal<D> {
+    /// Begins a generation with `snapshot`, which is durable once this returns. The caller has made
+    /// durable what the snapshot refers to.
+    pub(super) fn begin(
+        disk: &D,
+        generation: u64,
+        snapshot: &Snapshot,
+        bytes_max: u64,
+    ) -> Result<Self, LogError> {
+        let mut bytes = Vec::new();
+        let start = frame::begin(&mut bytes);
+        snapshot.encode(&mut bytes);
+        let digest = Sha256::new().chain_update(generation.to_be_bytes()).chain_update(&bytes);
+        let salt =
+            u64::from_be_bytes(*digest.finalize().first_chunk().expect("a digest has 32 bytes"));
+        frame::finish(&mut bytes, start, 0, Header { generation, salt, durable: 0 });
+
+        let which = index(generation);
+        let io = |action| LogError::io(action, disk.path(NAMES[which]));
+        // Room for as much again, or every batch would begin a generation.
+        let needed = (2 * bytes.len() as u64).next_multiple_of(PAGE);
+        let (file, len, is_new) = match disk.open(NAMES[which]).map_err(io("open"))? {
+            Some(file) => {
+                let len = file.len().map_err(io("measure"))?;
+                (file, len, false)
+            }
+            None => (disk.create(NAMES[which]).map_err(io("create"))?, 0, true),
+        };
+        let grown = (FIRST_BYTES << (generation - 1).min(20)).min(bytes_max).max(needed);
+        fill(&file, len, grown).map_err(io("grow"))?;
+        file.write_at(0, &bytes).map_err(io("write"))?;
+        file.sync().map_err(io("sync"))?;
+        if is_new {
+            disk.sync_directory().map_err(io("sync the directory of"))?;
+        }
+        Ok(Self {
+            disk: disk.clone(),
+            file,
+            len: len.max(grown),
+            which,
+            generation,
+            salt,
+            buffer: Vec::new(),
+            written: bytes.len() as u64,
+            durable: bytes.len() as u64,
+            bytes_max,
+        })
+    }
+
+    /// Begins the next generation, in the other file.
+    pub(super) fn begin_next(&mut self, snapshot: &Snapshot) -> Result<(), LogError> {
+        *self = Self::begin(&self.disk, self.generation + 1, snapshot, self.bytes_max)?;
+        Ok(())
+    }
+
+    /// Adds a batch of records, made where the log ended in `tip`. Nothing is added if it does not fit.
+    pub(super) fn append<'r>(
+        &mut self,
+        records: impl ExactSizeIterator<Item = (&'r Record, Position)>,
+    ) -> Result<(), Full> {
+        let start = frame::begin(&mut self.buffer);
+        put_count(&mut self.buffer, records.len());
+        for (record, tip) in records {
+            put_record(&mut self.buffer, record, tip);
+        }
+        let offset = self.written + start as u64;
+        let Self { generation, salt, durable, .. } = *self;
+        frame::finish(&mut self.buffer, start, offset, Header { generation, salt, durable });
+        if self.written + self.buffer.len() as u64 > self.len {
+            self.buffer.truncate(start);
+            return Err(Full);
+        }
+        Ok(())
+    }
+
+    /// Writes what is waiting, where that is much; the sync is then shorter.
+    pub(super) fn write_if_much(&mut self) -> Result<(), LogError> {
+        if self.buffer.len() >= CHUNK { self.write() } else { Ok(()) }
+    }
+
+    /// Makes all batches durable.
+    pub(super) fn sync(&mut self) -> Result<(), LogError> {
+        self.write()?;
+        if self.durable < self.written {
+            let io = LogError::io("sync", self.disk.path(NAMES[self.which]));
+            self.file.sync().map_err(io)?;
+            self.durable = self.written;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), LogError> {
+        if !self.buffer.is_empty() {
+            let io = LogError::io("write", self.disk.path(NAMES[self.which]));
+            self.file.write_at(self.written, &self.buffer).map_err(io)?;
+            self.written += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Writes zeros from `len` to `wanted`: blocks that were never written cost more to sync.
+fn fill<F: DiskFile>(file: &F, len: u64, wanted: u64) -> std::io::Result<()> {
+    let mut at = len;
+    let zeros = vec![0; CHUNK.min(usize::try_from(wanted.saturating_sub(len)).unwrap_or(CHUNK))];
+    while at < wanted {
+        let count = zeros.len().min(usize::try_from(wanted - at).unwrap_or(CHUNK));
+        file.write_at(at, &zeros[..count])?;
+        at += count as u64;
+    }
+    Ok(())
+}

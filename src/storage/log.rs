@@ -1,0 +1,46 @@
+//! The log and its promise.
+
+use crate::consensus::{Entry, Record, State};
+use crate::storage::LogError;
+use crate::types::{ProposalId, Slot};
+
+/// A durable log of records.
+///
+/// The promise: after [`Log::sync`] returns, every record appended before is found by the next
+/// opening, whatever happens to the process or the machine, in the same order and whole; of what was
+/// appended later a prefix may be found, never a part of a record, never a record behind a lost one.
+/// After an error the log is unusable and says the same error again: a failed sync is never retried.
+pub trait Log {
+    /// Adds records behind all that was added before, as one batch: a crash keeps all or none of them.
+    ///
+    /// # Errors
+    /// [`LogError`]; the node must stop.
+    fn append(&mut self, records: &[Record]) -> Result<(), LogError>;
+
+    /// Makes all appended records durable.
+    ///
+    /// # Errors
+    /// [`LogError`]; the node must stop.
+    fn sync(&mut self) -> Result<(), LogError>;
+
+    /// Committed entries in order from `from` through at most `through`, as many as are committed and
+    /// fit in `weight_max` (at least one, if there is one).
+    ///
+    /// # Errors
+    /// [`LogError`]; the node must stop.
+    fn read(
+        &mut self,
+        from: Slot,
+        through: Slot,
+        weight_max: usize,
+    ) -> Result<Vec<Entry>, LogError>;
+}
+
+/// What an opened log holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The state that all durable records make.
+    pub state: State,
+    /// The ids that are remembered (R13), each with the slot in which it took effect, in slot order.
+    pub proposals: Vec<(ProposalId, Slot)>,
+}

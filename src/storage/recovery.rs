@@ -1,0 +1,214 @@
+//! From files to a state: what a log holds when it is opened.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::consensus::mutant::{self, Mutant};
+use crate::consensus::{Entry, Record, State};
+use crate::storage::chain::Chain;
+use crate::storage::codec::proposal_in;
+use crate::storage::disk::{read_file, write_file};
+use crate::storage::journal::{self, Generation};
+use crate::storage::segment::{self, Mark, Want};
+use crate::storage::{Disk, LogError, Recovered, Settings};
+use crate::types::{NodeId, Position, ProposalId, Slot};
+
+/// Names the format and the node.
+const FORMAT: &str = "format";
+const FORMAT_LINE: &str = "quorate log 1";
+
+/// What the files of a log amount to.
+pub(super) struct Recovery<D: Disk> {
+    /// The last generation of the journal; 0 if none has begun.
+    pub(super) generation: u64,
+    /// What all records make, with twice the entries in memory that the machine keeps.
+    pub(super) state: State,
+    /// The chain as the last generation began.
+    pub(super) chain: Chain<D>,
+    /// What was committed since.
+    pub(super) committed: Vec<Entry>,
+}
+
+/// What an opening of this disk would find; nothing is changed, not even what a crash tore off.
+///
+/// # Errors
+/// As [`crate::storage::DurableLog::open`].
+pub fn inspect<D: Disk>(disk: &D, settings: &Settings) -> Result<Recovered, LogError> {
+    let Recovery { state, chain, committed, .. } = recover(disk, settings)?;
+    recovered(&state, &chain, &committed, settings)
+}
+
+/// Reads everything and changes nothing.
+pub(super) fn recover<D: Disk>(disk: &D, settings: &Settings) -> Result<Recovery<D>, LogError> {
+    let is_bound = check_format(disk, settings.node)?;
+    let open = |mark, end| Chain::open(disk, mark, end, settings.segment_bytes);
+    match journal::find(disk)? {
+        None => {
+            let names = disk.list().map_err(LogError::io("list", disk.path("")))?;
+            if let Some(name) = names.iter().find(|name| segment::first_slot(name).is_some()) {
+                let what = "it belongs to a log whose journal is missing";
+                return Err(LogError::damaged(&disk.path(name), 0, what));
+            }
+            Ok(Recovery {
+                generation: 0,
+                state: State::default(),
+                chain: open(Mark::default(), Position::GENESIS)?,
+                committed: Vec::new(),
+            })
+        }
+        Some(_) if !is_bound => {
+            let what = "the file is missing, and with it whose log this is";
+            Err(LogError::damaged(&disk.path(FORMAT), 0, what))
+        }
+        Some(Generation { number: generation, snapshot, mut batches }) => {
+            let chain = open(snapshot.chain, snapshot.committed)?;
+            let path = disk.path(journal::name(generation));
+            let (before, retained) = retained(&chain, snapshot.held_behind)?;
+            let mut state = snapshot.into_state(before, retained).ok_or_else(|| {
+                LogError::damaged(&path, 0, "its first state does not continue the chain")
+            })?;
+            let mut committed = Vec::new();
+            if mutant::is(Mutant::LastRecordDropped)
+                && let Some((_, records)) = batches.last_mut()
+            {
+                records.pop();
+            }
+            for (offset, records) in &batches {
+                let commit = state.committed.slot;
+                for record in records {
+                    state
+                        .apply(record)
+                        .map_err(|misfit| LogError::damaged(&path, *offset, misfit.0))?;
+                }
+                let through = state.committed.slot;
+                let entries = state.tail.behind(commit);
+                committed.extend(entries.take_while(|entry| entry.slot() <= through).cloned());
+            }
+            let Settings { retained_slots, retained_bytes, .. } = settings;
+            state.trim(state.committed.slot, 2 * retained_slots, 2 * retained_bytes);
+            Ok(Recovery { generation, state, chain, committed })
+        }
+    }
+}
+
+/// What the machine is built from.
+pub(super) fn recovered<D: Disk>(
+    state: &State,
+    chain: &Chain<D>,
+    committed: &[Entry],
+    settings: &Settings,
+) -> Result<Recovered, LogError> {
+    let mut state = state.clone();
+    state.trim(state.committed.slot, settings.retained_slots, settings.retained_bytes);
+    // What is remembered now may have been repeated while an id was remembered that no longer is:
+    // the same rule is followed from twice as far back.
+    let memory = settings.proposal_ids_slots;
+    let mut ids = Ids { slots: BTreeMap::new(), memory };
+    let from = Slot(state.committed.slot.0.saturating_sub(memory.saturating_mul(2)) + 1);
+    chain.reader().visit(from, state.committed.slot, Want::Head, |step| {
+        if let Some((id, until)) = proposal_in(step.head()) {
+            ids.see(id, until, step.position.slot);
+        }
+        Ok(true)
+    })?;
+    for entry in committed {
+        if let Some(proposal) = entry.proposal() {
+            ids.see(proposal.id, proposal.until, entry.slot());
+        }
+    }
+    Ok(Recovered { proposals: ids.remembered(state.committed.slot), state })
+}
+
+/// The rule of R13: an id takes effect once while it is remembered, and not beyond its end.
+struct Ids {
+    slots: BTreeMap<ProposalId, Slot>,
+    memory: u64,
+}
+
+impl Ids {
+    fn see(&mut self, id: ProposalId, until: Option<Slot>, slot: Slot) {
+        let is_void = until.is_some_and(|until| until < slot);
+        let is_known = self.slots.get(&id).is_some_and(|at| slot.0 - at.0 <= self.memory);
+        if !is_void && !is_known {
+            self.slots.insert(id, slot);
+        }
+    }
+
+    fn remembered(self, committed: Slot) -> Vec<(ProposalId, Slot)> {
+        let memory = self.memory;
+        let mut remembered: Vec<_> =
+            self.slots.into_iter().filter(|(_, at)| committed.0 - at.0 <= memory).collect();
+        remembered.sort_unstable_by_key(|(_, slot)| *slot);
+        remembered
+    }
+}
+
+/// The same change, told from `before` on. The machine may hold more than this log does, for it forgets
+/// only what it knows to be durable: an adoption may name an entry that is final and forgotten here.
+pub(super) fn behind(before: Position, record: &Record) -> Cow<'_, Record> {
+    match record {
+        Record::Adopt { round, after, entries } if after.slot < before.slot => {
+            let Some(held) = entries.iter().position(|entry| entry.position() == before) else {
+                return Cow::Borrowed(record);
+            };
+            let entries = entries[held + 1..].to_vec();
+            Cow::Owned(Record::Adopt { round: *round, after: before, entries })
+        }
+        _ => Cow::Borrowed(record),
+    }
+}
+
+/// The entries of the chain behind `slot`, and what they follow.
+fn retained<D: Disk>(chain: &Chain<D>, slot: Slot) -> Result<(Position, Vec<Entry>), LogError> {
+    let end = chain.reader().end();
+    let mut before = end;
+    let mut entries = Vec::new();
+    chain.reader().visit(slot.next(), end.slot, Want::Whole, |step| {
+        if entries.is_empty() {
+            before = step.parent;
+        }
+        entries.push(step.entry()?);
+        Ok(true)
+    })?;
+    Ok((before, entries))
+}
+
+/// Whether the directory is bound to `node`; not yet if it is new.
+fn check_format<D: Disk>(disk: &D, node: NodeId) -> Result<bool, LogError> {
+    let io = LogError::io("read", disk.path(FORMAT));
+    let Some(bytes) = read_file(disk, FORMAT).map_err(io)? else { return Ok(false) };
+    let text = String::from_utf8_lossy(&bytes);
+    let format = || LogError::Format {
+        path: disk.path(FORMAT),
+        found: text.lines().next().unwrap_or_default().chars().take(64).collect(),
+        expected: FORMAT_LINE,
+    };
+    let mut lines = text.lines();
+    if lines.next() != Some(FORMAT_LINE) {
+        return Err(format());
+    }
+    let found: NodeId = lines
+        .next()
+        .and_then(|line| line.strip_prefix("node ")?.parse().ok())
+        .ok_or_else(|| LogError::damaged(&disk.path(FORMAT), 0, "it names no node"))?;
+    if found == node {
+        Ok(true)
+    } else {
+        Err(LogError::Foreign { path: disk.path(""), found, expected: node })
+    }
+}
+
+/// Whether the directory was bound to a node.
+pub(super) fn is_begun<D: Disk>(disk: &D) -> Result<bool, LogError> {
+    let format = disk.open(FORMAT).map_err(LogError::io("open", disk.path(FORMAT)))?;
+    Ok(format.is_some())
+}
+
+/// Binds a new directory to `node`, before anything else is written to it.
+pub(super) fn bind<D: Disk>(disk: &D, node: NodeId) -> Result<(), LogError> {
+    if check_format(disk, node)? {
+        return Ok(());
+    }
+    let text = format!("{FORMAT_LINE}\nnode {node}\n");
+    write_file(disk, FORMAT, text.as_bytes()).map_err(LogError::io("write", disk.path(FORMAT)))
+}
