@@ -1,6 +1,8 @@
 //! Machines that agree: a durable, ordered log of values, held by every node, decided by majority.
 
+pub mod config;
 pub mod consensus;
+pub mod dispatch;
 pub mod limits;
 pub mod peers;
 pub mod storage;
@@ -8,4 +10,5 @@ pub mod topology;
 pub mod types;
 pub mod wire;
 
+pub use config::NodeConfig;
 pub use types::Value;
