@@ -7,6 +7,7 @@ pub mod limits;
 pub mod peers;
 pub mod storage;
 pub mod topology;
+pub mod transport;
 pub mod types;
 pub mod wire;
 

@@ -1,0 +1,237 @@
+//! Dials one listed address, for ever: whenever no link leads to who lives there.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::oneshot;
+
+use crate::config::Address;
+use crate::limits;
+use crate::transport::backoff::{Backoff, Ended};
+use crate::transport::connection::{Connection, ReadError};
+use crate::transport::handshake::HandshakeError;
+use crate::transport::incoming::Incoming;
+use crate::transport::link::count;
+use crate::transport::shared::{Offer, Request, Shared, Verdict};
+use crate::types::NodeId;
+use crate::wire::{RefusalCode, Side};
+
+/// How long a refused listener gets to read why.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// How an attempt ended.
+enum Outcome {
+    /// This node answered, or has a link to who lives there.
+    Met(NodeId),
+    /// Nobody listens there.
+    Refused,
+    /// Connected, and cut before a hello: as by a process that is being killed.
+    Cut(String),
+    /// Anything else: what, and the sentence about it.
+    Failed(&'static str, String),
+}
+
+/// Dials line `listed` until the transport closes or the address turns out to be this node's own.
+pub(crate) async fn run(shared: Arc<Shared>, listed: usize, address: Address) {
+    tokio::select! {
+        () = shared.closing.cancelled() => {}
+        () = keep_linked(&shared, listed, &address) => {}
+    }
+}
+
+async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
+    let seed = shared.seed.wrapping_add((listed as u64) << 32);
+    let mut backoff = Backoff::new(shared.redial_min, shared.redial_max, seed);
+    let mut linked = shared.linked.subscribe();
+    let mut met: Option<NodeId> = None;
+    let mut at_once = None;
+    let mut ended = Ended::Otherwise;
+    let label = format!("{}:{}", address.host, address.port);
+    loop {
+        if let Some(node) = met
+            && linked.borrow_and_update().contains(&node)
+        {
+            if linked.wait_for(|linked| !linked.contains(&node)).await.is_err() {
+                return;
+            }
+            // At once, but links that end as soon as they begin are not dialled in a circle.
+            if at_once.is_none_or(|before: Instant| before.elapsed() >= shared.redial_min) {
+                at_once = Some(Instant::now());
+                backoff.reset();
+            }
+            ended = Ended::Otherwise;
+        }
+        let wait = backoff.next(ended);
+        if !wait.is_zero() {
+            let up = async {
+                match met {
+                    Some(node) => linked.wait_for(|linked| linked.contains(&node)).await.is_ok(),
+                    // Somebody came: it may well be who lives here.
+                    None => linked.changed().await.is_ok(),
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = up => if met.is_some() { continue },
+            }
+        }
+        let outcome = attempt(shared, address).await;
+        ended = match &outcome {
+            Outcome::Refused => Ended::Refused,
+            Outcome::Cut(_) => Ended::Cut,
+            Outcome::Met(_) | Outcome::Failed(..) => Ended::Otherwise,
+        };
+        match outcome {
+            Outcome::Met(node) => {
+                if met.replace(node) != Some(node) {
+                    shared.tell(Incoming::Met { listed, node }).await;
+                }
+                if node == shared.local.node() {
+                    tracing::info!(listed, address = %label, "peer.self: this node's own address is not dialled");
+                    return;
+                }
+            }
+            Outcome::Refused => {
+                if let Some(peer) = met {
+                    // The owner says in its own words that a peer is gone.
+                    shared.tell(Incoming::DialRefused { peer }).await;
+                } else {
+                    let reason =
+                        "nobody listens there: start the node, or correct the list of peers";
+                    warn(shared, &label, "refused", reason);
+                }
+            }
+            Outcome::Cut(reason) => warn(shared, &label, "cut", &reason),
+            Outcome::Failed(what, reason) => warn(shared, &label, what, &reason),
+        }
+    }
+}
+
+fn warn(shared: &Shared, address: &str, what: &'static str, reason: &str) {
+    if let Some(untold) = shared.notices.admit(address, what, Instant::now()) {
+        tracing::warn!(address, what, reason, untold, "dial.failed");
+    }
+}
+
+/// Asks for the addresses anew, since machines move, and tries each.
+async fn attempt(shared: &Arc<Shared>, address: &Address) -> Outcome {
+    let lookup = lookup_host((address.host.as_str(), address.port));
+    let found: Vec<SocketAddr> = match tokio::time::timeout(limits::CONNECT_DEADLINE, lookup).await
+    {
+        Ok(Ok(found)) => found.collect(),
+        Ok(Err(error)) => {
+            return Outcome::Failed(
+                "unresolved",
+                format!("the name {} has no address: {error}; check it and the DNS", address.host),
+            );
+        }
+        Err(_) => {
+            return Outcome::Failed("unresolved", "the DNS does not answer in time".to_owned());
+        }
+    };
+    let mut failed = None;
+    for remote in found {
+        match attempt_at(shared, remote).await {
+            Outcome::Met(node) => return Outcome::Met(node),
+            Outcome::Refused => {}
+            outcome => failed = Some(outcome),
+        }
+    }
+    failed.unwrap_or(Outcome::Refused)
+}
+
+async fn attempt_at(shared: &Arc<Shared>, remote: SocketAddr) -> Outcome {
+    let stream = match tokio::time::timeout(limits::CONNECT_DEADLINE, connect(remote)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            return Outcome::Refused;
+        }
+        Ok(Err(error)) => {
+            return Outcome::Failed(
+                "unreachable",
+                format!("{remote}: {error}; check network and firewall"),
+            );
+        }
+        Err(_) => {
+            return Outcome::Failed(
+                "timeout",
+                format!(
+                    "{remote} does not answer within {:?}: the machine is off, or a firewall is silent",
+                    limits::CONNECT_DEADLINE
+                ),
+            );
+        }
+    };
+    let Ok(mut connection) = Connection::new(stream) else {
+        return Outcome::Failed("broken", format!("{remote} closed at once"));
+    };
+    // Both ends call the greater number the newer one.
+    let dial = shared.dials.fetch_add(1, Ordering::Relaxed) + 1;
+    let handshake = shared.local.dial(&mut connection, dial);
+    let (hello, proof) = match tokio::time::timeout(shared.handshake_deadline, handshake).await {
+        Ok(Ok(proven)) => proven,
+        Ok(Err(HandshakeError::Myself)) => return Outcome::Met(shared.local.node()),
+        Ok(Err(HandshakeError::Doubled { name })) => {
+            shared.tell(Incoming::Doubled { by: shared.local.node(), name }).await;
+            return Outcome::Met(shared.local.node());
+        }
+        Ok(Err(HandshakeError::Refuse { code, reason })) => {
+            count(&shared.refused, 1);
+            let last = shared.local.refusal(code, &reason);
+            shared.tasks.spawn(async move { connection.part(&last, PARTING).await });
+            return Outcome::Failed(code.as_str(), reason);
+        }
+        Ok(Err(HandshakeError::Read(error @ (ReadError::Closed | ReadError::Io(_))))) => {
+            return Outcome::Cut(format!("{remote}: {error}"));
+        }
+        Ok(Err(error)) => return Outcome::Failed(error.name(), error.to_string()),
+        Err(_) => {
+            return Outcome::Failed(
+                "deadline",
+                format!(
+                    "{remote} is connected but says no hello within {:?}",
+                    shared.handshake_deadline
+                ),
+            );
+        }
+    };
+    let node = hello.node;
+    let (verdict, decided) = oneshot::channel();
+    let offer =
+        Offer { hello, side: Side::Dialer, dial, connection, first: Some(proof.clone()), verdict };
+    if shared.keeper.send(Request::Offer(Box::new(offer))).await.is_err() {
+        return Outcome::Met(node);
+    }
+    match decided.await {
+        Ok(Verdict::Duplicate(connection, boot)) => {
+            let reason = format!(
+                "two processes run as {node}: start {boot} has a link, the older one at {remote} stops; a \
+                 copied data directory must not run beside its original"
+            );
+            count(&shared.refused, 1);
+            // The other side stops for it, so it must know who says so.
+            let last = shared.local.refusal(RefusalCode::DuplicateIdentity, &reason);
+            let last = [proof, last].concat().into();
+            shared.tasks.spawn(async move { connection.part(&last, PARTING).await });
+            Outcome::Failed(RefusalCode::DuplicateIdentity.as_str(), reason)
+        }
+        Ok(Verdict::Full(_)) => Outcome::Failed(
+            RefusalCode::Full.as_str(),
+            format!("{} links are up, the most that can be", limits::LINKS_MAX),
+        ),
+        Ok(Verdict::Kept | Verdict::Unneeded(_)) | Err(_) => Outcome::Met(node),
+    }
+}
+
+async fn connect(remote: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(remote).await?;
+    // TCP lets a socket connect to itself when its own port happens to be the one dialled.
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}

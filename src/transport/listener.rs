@@ -1,0 +1,190 @@
+//! Takes connections in, each with a deadline to prove who it is.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits;
+use crate::transport::config::StartError;
+use crate::transport::connection::{Connection, ReadError};
+use crate::transport::handshake::HandshakeError;
+use crate::transport::incoming::Incoming;
+use crate::transport::link::count;
+use crate::transport::shared::{Offer, Request, Shared, Verdict};
+use crate::wire::{RefusalCode, Side};
+
+/// Connections that the system holds while this program does not accept.
+const BACKLOG: i32 = 1_024;
+
+/// How long a refused peer gets to read why.
+const PARTING: Duration = Duration::from_secs(1);
+
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Listens on `bind`; without one, on every address of the machine, both IPv6 and IPv4 where it has both.
+pub(crate) fn listen(bind: Option<IpAddr>, port: u16) -> Result<TcpListener, StartError> {
+    let Some(ip) = bind else {
+        return match listen_on(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
+            Err(StartError::Listen { .. }) => {
+                listen_on(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
+            }
+            outcome => outcome,
+        };
+    };
+    listen_on(SocketAddr::new(ip, port))
+}
+
+fn listen_on(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let open = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(address.ip() != Ipv6Addr::UNSPECIFIED)?;
+        }
+        // A restart must not wait for the connections of the life before to be forgotten.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
+        _ => StartError::Listen { address, source },
+    })
+}
+
+/// Accepts until the transport closes.
+pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
+    let mut pause = ACCEPT_PAUSE_MIN;
+    // Those that have proven nothing yet, the oldest first: at most `HANDSHAKES_MAX`.
+    let mut strangers: VecDeque<CancellationToken> = VecDeque::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shared.closing.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, remote)) => {
+                pause = ACCEPT_PAUSE_MIN;
+                strangers.retain(|stranger| !stranger.is_cancelled());
+                if strangers.len() >= limits::HANDSHAKES_MAX
+                    && let Some(oldest) = strangers.pop_front()
+                {
+                    oldest.cancel();
+                    count(&shared.evicted, 1);
+                }
+                let stranger = shared.closing.child_token();
+                strangers.push_back(stranger.clone());
+                shared.tasks.spawn(welcome(shared.clone(), stream, remote.ip(), stranger));
+            }
+            Err(error) => {
+                if shared.notices.admit("listener", "accept", Instant::now()).is_some() {
+                    tracing::warn!(
+                        %error,
+                        hint = "too many open files? raise the limit of the process",
+                        "accept.failed"
+                    );
+                }
+                tokio::select! {
+                    () = shared.closing.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+            }
+        }
+    }
+}
+
+/// Shakes hands with one stranger. Its token is cancelled when it is none any more, either way.
+async fn welcome(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    source: IpAddr,
+    stranger: CancellationToken,
+) {
+    let is_evicted = stranger.clone();
+    let _stranger = stranger.drop_guard();
+    let source = source.to_canonical();
+    let Ok(mut connection) = Connection::new(stream) else { return };
+    let outcome = tokio::select! {
+        () = is_evicted.cancelled() => return,
+        outcome = tokio::time::timeout(
+            shared.handshake_deadline,
+            shared.local.accept(&mut connection),
+        ) => outcome,
+    };
+    let (code, reason, connection) = match outcome {
+        Ok(Ok(hello)) => {
+            let (verdict, decided) = oneshot::channel();
+            let dial = hello.dial;
+            let name = hello.name.clone();
+            let offer =
+                Offer { hello, side: Side::Listener, dial, connection, first: None, verdict };
+            if shared.keeper.send(Request::Offer(Box::new(offer))).await.is_err() {
+                return;
+            }
+            match decided.await {
+                Ok(Verdict::Unneeded(connection)) => {
+                    (RefusalCode::DuplicateLink, "there is a better link".to_owned(), connection)
+                }
+                Ok(Verdict::Duplicate(connection, boot)) => (
+                    RefusalCode::DuplicateIdentity,
+                    format!(
+                        "a newer process than {name} runs under its identity (start {boot}): stop one of \
+                         the two, a copied data directory must not run beside its original"
+                    ),
+                    connection,
+                ),
+                Ok(Verdict::Full(connection)) => (
+                    RefusalCode::Full,
+                    format!("{} links are up, the most that can be", limits::LINKS_MAX),
+                    connection,
+                ),
+                Ok(Verdict::Kept) | Err(_) => return,
+            }
+        }
+        Ok(Err(HandshakeError::Refuse { code, reason })) => (code, reason, connection),
+        Ok(Err(HandshakeError::Doubled { name })) => {
+            shared.tell(Incoming::Doubled { by: shared.local.node(), name }).await;
+            return;
+        }
+        Ok(Err(error)) => {
+            if !matches!(
+                error,
+                HandshakeError::Myself | HandshakeError::Read(ReadError::Closed | ReadError::Io(_))
+            ) {
+                warn(&shared, source, error.name(), &error.to_string());
+            }
+            return;
+        }
+        Err(_) => {
+            let reason = format!("no hello within {:?}", shared.handshake_deadline);
+            warn(&shared, source, "deadline", &reason);
+            return;
+        }
+    };
+    if code != RefusalCode::DuplicateLink {
+        warn(&shared, source, code.as_str(), &reason);
+    }
+    let last = shared.local.refusal(code, &reason);
+    tokio::select! {
+        () = is_evicted.cancelled() => {}
+        () = connection.part(&last, PARTING) => {}
+    }
+}
+
+fn warn(shared: &Shared, source: IpAddr, code: &'static str, reason: &str) {
+    count(&shared.refused, 1);
+    if let Some(untold) = shared.notices.admit(&source.to_string(), code, Instant::now()) {
+        tracing::warn!(%source, code, reason, untold, "connection.refused");
+    }
+}
