@@ -3,6 +3,7 @@
 pub mod config;
 pub mod consensus;
 pub mod dispatch;
+pub mod engine;
 pub mod limits;
 pub mod peers;
 pub mod storage;
