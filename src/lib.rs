@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod engine;
 pub mod limits;
 pub mod peers;
+pub mod sim;
 pub mod storage;
 pub mod topology;
 pub mod transport;
