@@ -1,0 +1,271 @@
+//! A small client of the HTTP interface, for the command line and for tests.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+
+use crate::admin::api::{
+    ErrorBody, ErrorResponse, LogEntry, LogResponse, MessageRequest, MessageResponse,
+    PeersResponse, ProposeRequest, ProposeResponse, StatusResponse,
+};
+use crate::types::Slot;
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a short answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The longest answer, and the longest line of a stream, in bytes.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Why a request brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers there.
+    #[error("no node answers at {address}: {why}; is it running, and is this its admin address?")]
+    Unreachable {
+        /// Where.
+        address: SocketAddr,
+        /// What happened instead.
+        why: String,
+    },
+    /// The node says why not.
+    #[error("{}; {}", error.message, error.hint)]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        error: ErrorBody,
+    },
+    /// What answers is not a node of this version.
+    #[error("{address} answered {what}: it is no node, or one of another version")]
+    Strange {
+        /// Where.
+        address: SocketAddr,
+        /// What came.
+        what: String,
+    },
+}
+
+/// A client of one node. Each request has a connection of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    address: SocketAddr,
+}
+
+impl Client {
+    /// A client of the node whose HTTP interface listens there.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address }
+    }
+
+    /// Where the node listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `POST /v1/proposals`; waits for the answer as long as the request lets the node wait.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn propose(
+        &self,
+        request: &ProposeRequest,
+        timeout: Duration,
+    ) -> Result<ProposeResponse, ClientError> {
+        let response = self.post("/v1/proposals", request, timeout + ANSWER_TIMEOUT).await?;
+        // A proposal that was rejected is an answer, whatever the status says to machines.
+        let (status, bytes) = self.collect(response).await?;
+        serde_json::from_slice(&bytes).map_err(|_| self.refusal(status, &bytes))
+    }
+
+    /// `GET /v1/status`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<StatusResponse, ClientError> {
+        self.answer(self.get("/v1/status").await?).await
+    }
+
+    /// `GET /v1/peers`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn peers(&self) -> Result<PeersResponse, ClientError> {
+        self.answer(self.get("/v1/peers").await?).await
+    }
+
+    /// `GET /v1/log`; with `linearizable`, at least all that was committed anywhere before this request.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn log(
+        &self,
+        from: Slot,
+        limit: usize,
+        linearizable: bool,
+    ) -> Result<LogResponse, ClientError> {
+        let read = if linearizable { "linearizable" } else { "local" };
+        let path = format!("/v1/log?from={from}&limit={limit}&read={read}");
+        self.answer(self.get(&path).await?).await
+    }
+
+    /// `GET /v1/log?follow=true`: entries from `from`, and as they are committed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn follow(&self, from: Slot) -> Result<Following, ClientError> {
+        let response = self.get(&format!("/v1/log?from={from}&follow=true")).await?;
+        if response.status() != StatusCode::OK {
+            let (status, bytes) = self.collect(response).await?;
+            return Err(self.refusal(status, &bytes));
+        }
+        Ok(Following { client: *self, body: response.into_body(), received: Vec::new(), read: 0 })
+    }
+
+    /// `POST /v1/messages`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn send(&self, request: &MessageRequest) -> Result<MessageResponse, ClientError> {
+        self.answer(self.post("/v1/messages", request, ANSWER_TIMEOUT).await?).await
+    }
+
+    async fn get(&self, path: &str) -> Result<Response<Incoming>, ClientError> {
+        self.request(Method::GET, path, Bytes::new(), ANSWER_TIMEOUT).await
+    }
+
+    async fn post(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let body = serde_json::to_vec(body).expect("requests are plain structs");
+        self.request(Method::POST, path, body.into(), timeout).await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address))
+            .await
+            .map_err(|_| self.unreachable("it does not accept the connection"))?
+            .map_err(|error| self.unreachable(error))?;
+        let exchange = async {
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+            // Ends with the exchange: when the answer is read or dropped.
+            tokio::spawn(connection);
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header(header::HOST, self.address.to_string())
+                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::CONNECTION, "close")
+                .body(Full::new(body))
+                .expect("paths are written here, numbers included");
+            sender.send_request(request).await
+        };
+        tokio::time::timeout(timeout, exchange)
+            .await
+            .map_err(|_| self.unreachable("it does not answer"))?
+            .map_err(|error| self.unreachable(error))
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        response: Response<Incoming>,
+    ) -> Result<T, ClientError> {
+        let (status, bytes) = self.collect(response).await?;
+        if !status.is_success() {
+            return Err(self.refusal(status, &bytes));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| self.strange(error))
+    }
+
+    async fn collect(
+        &self,
+        response: Response<Incoming>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
+        let body = tokio::time::timeout(ANSWER_TIMEOUT, body)
+            .await
+            .map_err(|_| self.unreachable("it stopped in the middle of its answer"))?
+            .map_err(|error| match error.is::<LengthLimitError>() {
+                true => self.strange("an endless answer"),
+                false => self.unreachable(error),
+            })?;
+        Ok((status, body.to_bytes()))
+    }
+
+    fn unreachable(&self, why: impl ToString) -> ClientError {
+        ClientError::Unreachable { address: self.address, why: why.to_string() }
+    }
+
+    fn strange(&self, what: impl ToString) -> ClientError {
+        ClientError::Strange { address: self.address, what: what.to_string() }
+    }
+
+    fn refusal(&self, status: StatusCode, bytes: &[u8]) -> ClientError {
+        match serde_json::from_slice(bytes) {
+            Ok(ErrorResponse { error }) => ClientError::Refused { status: status.as_u16(), error },
+            Err(_) => self.strange(format!("{status} without a reason")),
+        }
+    }
+}
+
+/// Entries as they come.
+#[derive(Debug)]
+pub struct Following {
+    client: Client,
+    body: Incoming,
+    /// Bytes that came.
+    received: Vec<u8>,
+    /// How many of them are read.
+    read: usize,
+}
+
+impl Following {
+    /// The next entry; none when the node ended the stream.
+    ///
+    /// # Errors
+    /// [`ClientError`] if the stream broke.
+    pub async fn next(&mut self) -> Result<Option<LogEntry>, ClientError> {
+        loop {
+            let unread = &self.received[self.read..];
+            if let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+                let entry = serde_json::from_slice(&unread[..end]);
+                self.read += end + 1;
+                return entry.map(Some).map_err(|error| self.client.strange(error));
+            }
+            self.received.drain(..std::mem::take(&mut self.read));
+            if self.received.len() > ANSWER_BYTES_MAX {
+                return Err(self.client.strange("an endless line"));
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(self.client.unreachable(error)),
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        self.received.extend_from_slice(&bytes);
+                    }
+                }
+            }
+        }
+    }
+}

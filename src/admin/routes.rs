@@ -1,0 +1,379 @@
+//! What each path of the HTTP interface does.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::http::uri::Authority;
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::stream;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::admin::api::{
+    HealthResponse, LogEntry, LogResponse, MessageRequest, MessageResponse, PeersResponse,
+    ProposeOutcome, ProposeRequest, ProposeResponse, SCHEMA, StatusResponse,
+};
+use crate::admin::problem::Problem;
+use crate::config::parse_duration;
+use crate::consensus::Entry;
+use crate::limits;
+use crate::runtime::{Handle, Outcome, Rejection};
+use crate::types::{NodeId, ProposalId, Slot, Value};
+
+/// The longest body, in bytes: JSON may write one byte of a value as six.
+const BODY_BYTES_MAX: usize = 6 * limits::VALUE_BYTES_MAX + 4 * 1024;
+
+/// How long a client may take for the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest wait for a decision that a client may ask for.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// How long a read barrier may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Entries in one answer, unless fewer are asked for.
+const LOG_LIMIT: usize = 1_000;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Shared {
+    handle: Handle,
+    /// Where the server listens.
+    address: SocketAddr,
+    /// Ends open streams.
+    stop: CancellationToken,
+}
+
+/// All paths.
+pub(super) fn router(handle: Handle, address: SocketAddr, stop: CancellationToken) -> Router {
+    let shared = Shared { handle, address, stop };
+    Router::new()
+        .route("/v1/proposals", post(propose))
+        .route("/v1/log", get(log))
+        .route("/v1/log/{slot}", get(log_entry))
+        .route("/v1/status", get(status))
+        .route("/v1/peers", get(peers))
+        .route("/v1/messages", post(send))
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(shared.clone(), check_host))
+        .with_state(shared)
+}
+
+async fn propose(
+    State(shared): State<Shared>,
+    Sent(request): Sent<ProposeRequest>,
+) -> Result<Response, Problem> {
+    let timeout = match &request.timeout {
+        Some(text) => timeout(text)?,
+        None => Handle::PROPOSE_TIMEOUT,
+    };
+    let value = Value::new(request.value)?;
+    let id = request.request_id.unwrap_or_else(|| ProposalId::from(Uuid::new_v4()));
+    let outcome = if request.wait {
+        shared.handle.propose_as(id, value, request.until, timeout).await
+    } else {
+        shared.handle.submit(id, value, request.until).await
+    };
+    let status = match &outcome {
+        Outcome::Committed(_) | Outcome::Duplicate { .. } => StatusCode::OK,
+        Outcome::Rejected(Rejection::Expired) => StatusCode::CONFLICT,
+        Outcome::Rejected(Rejection::Busy | Rejection::NotFormed | Rejection::Stopped) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Outcome::Unknown => StatusCode::ACCEPTED,
+    };
+    let outcome = match (&outcome, request.wait) {
+        (Outcome::Unknown, false) => ProposeOutcome::Pending,
+        _ => ProposeOutcome::from(&outcome),
+    };
+    let response = ProposeResponse { schema: SCHEMA, request_id: id, outcome };
+    Ok((status, Json(response)).into_response())
+}
+
+/// What to show of the log.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogQuery {
+    /// The first slot.
+    #[serde(default = "first_slot")]
+    from: Slot,
+    /// How many entries at most; without end when following, if none.
+    limit: Option<usize>,
+    /// Whether to go on as entries are committed, one JSON object per line.
+    #[serde(default)]
+    follow: bool,
+    /// Whether to ask a quorum what is newest.
+    #[serde(default)]
+    read: ReadMode,
+}
+
+fn first_slot() -> Slot {
+    Slot(1)
+}
+
+/// How new an answer must be.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ReadMode {
+    /// What this node knows.
+    #[default]
+    Local,
+    /// At least all that was committed anywhere before the request.
+    Linearizable,
+}
+
+impl ReadMode {
+    async fn pass(self, handle: &Handle) -> Result<(), Problem> {
+        if matches!(self, Self::Linearizable) {
+            handle.read(READ_TIMEOUT).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn log(
+    State(shared): State<Shared>,
+    query: Result<Query<LogQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query?;
+    query.read.pass(&shared.handle).await?;
+    let from = query.from.max(Slot(1));
+    if query.follow {
+        return Ok(follow(shared, from, query.limit));
+    }
+    let entries =
+        shared.handle.committed(from, query.limit.unwrap_or(LOG_LIMIT).min(LOG_LIMIT)).await?;
+    let response = LogResponse {
+        schema: SCHEMA,
+        committed: shared.handle.committed_through(),
+        next: entries.last().map_or(from, |entry| entry.slot().next()),
+        entries: entries.iter().map(LogEntry::from).collect(),
+    };
+    Ok(Json(response).into_response())
+}
+
+/// Entries from the log, and as they are committed, until the client, the server or the node ends it.
+/// It reads no faster than the client does.
+fn follow(shared: Shared, from: Slot, limit: Option<usize>) -> Response {
+    let lines = stream::unfold((shared, from, limit), async |(shared, from, left)| {
+        if left == Some(0) {
+            return None;
+        }
+        let more = async {
+            shared.handle.wait_committed(from).await?;
+            shared.handle.committed(from, left.unwrap_or(LOG_LIMIT).min(LOG_LIMIT)).await
+        };
+        let entries = tokio::select! {
+            entries = more => entries.ok()?,
+            () = shared.stop.cancelled() => return None,
+        };
+        let next = entries.last()?.slot().next();
+        let left = left.map(|left| left.saturating_sub(entries.len()));
+        Some((lines(&entries), (shared, next, left)))
+    });
+    let body = Body::from_stream(lines);
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+fn lines(entries: &[Entry]) -> Result<Bytes, serde_json::Error> {
+    let mut bytes = Vec::new();
+    for entry in entries {
+        serde_json::to_writer(&mut bytes, &LogEntry::from(entry))?;
+        bytes.push(b'\n');
+    }
+    Ok(bytes.into())
+}
+
+async fn log_entry(
+    State(shared): State<Shared>,
+    slot: Result<Path<Slot>, PathRejection>,
+    query: Result<Query<LogQuery>, QueryRejection>,
+) -> Result<Json<LogEntry>, Problem> {
+    let Path(slot) = slot?;
+    let Query(query) = query?;
+    query.read.pass(&shared.handle).await?;
+    let entries = shared.handle.committed(slot, 1).await?;
+    match entries.first() {
+        Some(entry) if entry.slot() == slot => Ok(Json(LogEntry::from(entry))),
+        _ => Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_such_slot",
+            format!(
+                "slot {slot} is not committed here; the log goes from 1 to {}",
+                shared.handle.committed_through().slot
+            ),
+            "wait for it with /v1/log?follow=true, or ask with read=linearizable",
+        )),
+    }
+}
+
+async fn status(State(shared): State<Shared>) -> Result<Json<StatusResponse>, Problem> {
+    Ok(Json(StatusResponse::from(&shared.handle.status().await?)))
+}
+
+async fn peers(State(shared): State<Shared>) -> Result<Json<PeersResponse>, Problem> {
+    Ok(Json(PeersResponse::from(&shared.handle.status().await?)))
+}
+
+async fn send(
+    State(shared): State<Shared>,
+    Sent(request): Sent<MessageRequest>,
+) -> Result<Json<MessageResponse>, Problem> {
+    let delivery = match &request.to {
+        None => shared.handle.broadcast(&request.text).await?,
+        Some(to) => {
+            let to = named(&shared.handle, to).await?;
+            shared.handle.send(to, &request.text).await?
+        }
+    };
+    Ok(Json(MessageResponse::from(delivery)))
+}
+
+/// The peer with this id or, if it is the only one, this name.
+async fn named(handle: &Handle, who: &str) -> Result<NodeId, Problem> {
+    if let Ok(id) = who.parse() {
+        return Ok(id);
+    }
+    let status = handle.status().await?;
+    let mut called = status.engine.peers.iter().filter(|peer| peer.name == who);
+    match (called.next(), called.next()) {
+        (Some(peer), None) => Ok(peer.id),
+        (None, _) => Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_such_peer",
+            format!("no peer is called {who:?}"),
+            "see /v1/peers for ids and names",
+        )),
+        (Some(_), Some(_)) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "ambiguous_peer",
+            format!("more than one peer is called {who:?}"),
+            "give its id instead; see /v1/peers",
+        )),
+    }
+}
+
+async fn live() -> Json<HealthResponse> {
+    Json(HealthResponse { schema: SCHEMA, status: "alive".to_owned() })
+}
+
+async fn ready(State(shared): State<Shared>) -> Result<Json<HealthResponse>, Problem> {
+    let status = shared.handle.status().await?;
+    let Some(quorum) = status.engine.quorum else {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_formed",
+            "the cluster is not formed yet",
+            "start every node of the list; see /v1/peers for who was met",
+        ));
+    };
+    if !quorum.is_heard() {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no_quorum",
+            format!("{} members are heard, {} are needed", quorum.heard, quorum.needed),
+            "see /v1/peers for who is missing",
+        ));
+    }
+    Ok(Json(HealthResponse { schema: SCHEMA, status: "ready".to_owned() }))
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_such_path",
+        format!("there is nothing at {}", uri.path()),
+        "the paths are /v1/proposals, /v1/log, /v1/status, /v1/peers, /v1/messages, /livez and /readyz",
+    )
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "no_such_method",
+        format!("{method} is not for {}", uri.path()),
+        "proposals and messages are posted, everything else is got",
+    )
+}
+
+/// A web page that a browser on this machine shows may send requests here under its own host's name;
+/// on a loopback address only local names are answered.
+async fn check_host(
+    State(shared): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = host.and_then(|host| host.parse::<Authority>().ok());
+    if shared.address.ip().is_loopback()
+        && !authority.is_some_and(|authority| is_local(authority.host()))
+    {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "wrong_host",
+            format!("the host {:?} is not this machine", host.unwrap_or_default()),
+            "ask localhost or 127.0.0.1",
+        ));
+    }
+    Ok(next.run(request).await)
+}
+
+/// `localhost`, or a loopback address, IPv6 ones in brackets.
+fn is_local(host: &str) -> bool {
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || literal.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// How long a client wants to wait.
+fn timeout(text: &str) -> Result<Duration, Problem> {
+    let hint = "write a whole number and a unit: 500ms, 10s, 2m";
+    let timeout = parse_duration(text).map_err(|what| Problem::bad_request(what, hint))?;
+    if timeout > WAIT_MAX {
+        return Err(Problem::bad_request(
+            format!("the timeout {text} is longer than {}s", WAIT_MAX.as_secs()),
+            "wait less, and ask again under the same request_id",
+        ));
+    }
+    Ok(timeout)
+}
+
+/// A JSON body, received in time.
+struct Sent<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<Shared> for Sent<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, shared: &Shared) -> Result<Self, Problem> {
+        // One that says beforehand that it is too long is not waited for.
+        if request.body().size_hint().lower() > BODY_BYTES_MAX as u64 {
+            return Err(Problem::too_large(format!("the body has over {BODY_BYTES_MAX} bytes")));
+        }
+        let body = Json::<T>::from_request(request, shared);
+        let body: Result<_, JsonRejection> =
+            tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| {
+                Problem::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "too_slow",
+                    "the body did not come in time",
+                    "send the whole request at once",
+                )
+            })?;
+        let Json(sent) = body?;
+        Ok(Self(sent))
+    }
+}

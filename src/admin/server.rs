@@ -1,0 +1,162 @@
+//! The listener of the HTTP interface: bounded connections, bounded patience, a prompt end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::routes;
+use crate::config::AdminConfig;
+use crate::runtime::{FailureClass, Handle};
+
+/// Connections served at once. Further ones wait in the system's queue until one ends.
+const CONNECTIONS_MAX: usize = 256;
+
+/// How long a client may take for the head of a request, waiting for the next one included.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest head of a request, in bytes.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// How long requests under way may still take when the server stops.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// How long to wait after the system refused a connection, which it does when descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the HTTP interface cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Another process listens there.
+    #[error(
+        "{address} is taken by another process: stop that one, or choose another port with --admin-port"
+    )]
+    AddressInUse {
+        /// Where it should listen.
+        address: SocketAddr,
+    },
+    /// The system does not allow it.
+    #[error(
+        "cannot listen on {address}: {source}; choose an address of this machine and a port that this user may open"
+    )]
+    Listen {
+        /// Where it should listen.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl ServeError {
+    /// Its class.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::AddressInUse { .. } => FailureClass::AddressInUse,
+            Self::Listen { .. } => FailureClass::Configuration,
+        }
+    }
+}
+
+/// The HTTP interface of one node. Ends when it is dropped, without grace.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens, and serves what `handle` leads to.
+    ///
+    /// # Errors
+    /// [`ServeError`] if it cannot listen there.
+    pub async fn start(handle: Handle, config: &AdminConfig) -> Result<Self, ServeError> {
+        let wanted = SocketAddr::new(config.bind, config.port);
+        let listen = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => ServeError::AddressInUse { address: wanted },
+            _ => ServeError::Listen { address: wanted, source },
+        };
+        let listener = TcpListener::bind(wanted).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let stop = CancellationToken::new();
+        let router = routes::router(handle, address, stop.clone());
+        let task = tokio::spawn(accept(listener, router, stop.clone()));
+        tracing::info!(target: crate::runtime::NODE_TARGET, %address, "admin.listening");
+        Ok(Self { address, stop, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more connections, ends open streams, and lets short requests finish.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        // It can only end by itself: nobody else aborts it, and it does not panic.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    let accepting = async {
+        loop {
+            let permit =
+                permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    connections.spawn(serve(stream, router.clone(), stop.clone(), permit));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = stop.cancelled() => {}
+    }
+    drop(listener);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    // What is still open after the grace is cut off with the set.
+    let _ = tokio::time::timeout(STOP_GRACE, finished).await;
+}
+
+/// One connection, until its client or the server ends it. A client's mistakes concern nobody else.
+async fn serve(
+    stream: TcpStream,
+    router: Router,
+    stop: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The one task that owns the engine. Whatever happens becomes an input here, and nothing here waits
+//! for a peer or the disk.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::consensus::{Entry, EpochConfig};
+use crate::engine::{Engine, Input};
+use crate::runtime::answer::Status;
+use crate::runtime::disk::{Reading, Report};
+use crate::runtime::executor::Executor;
+use crate::runtime::failure::RunError;
+use crate::runtime::handle::{Command, Facts};
+use crate::runtime::wording::word;
+use crate::transport::Incoming;
+use crate::types::{MessageId, NodeId, Time};
+
+/// How many arrivals are taken in one turn, under one stamp of the clock. Each may hold all the
+/// messages of one read of a socket.
+const ARRIVALS: usize = 16;
+
+/// How many commands are taken in one turn.
+const ORDERS: usize = 256;
+
+/// How many ticks one turn gives at most; the alarm brings those beyond.
+const TICKS: usize = 4;
+
+/// How long links may take to send what waits when the node stops.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// What comes in.
+pub(super) struct Sources {
+    /// From the sockets.
+    pub(super) inbox: mpsc::Receiver<Incoming>,
+    /// From clients.
+    pub(super) commands: mpsc::Receiver<Command>,
+    /// From the disk.
+    pub(super) reports: mpsc::Receiver<Report>,
+    /// The wish to stop.
+    pub(super) stop: CancellationToken,
+}
+
+/// The task.
+pub(super) struct Driver {
+    pub(super) facts: Arc<Facts>,
+    /// Which life of the node this is.
+    pub(super) start: u64,
+    pub(super) engine: Engine,
+    pub(super) executor: Executor,
+    pub(super) sources: Sources,
+    /// The start of the clock.
+    pub(super) started: Instant,
+    /// Names read barriers.
+    pub(super) tokens: u64,
+}
+
+impl Driver {
+    /// Runs until asked to stop, or until the node must.
+    ///
+    /// # Errors
+    /// [`RunError`] if it must.
+    pub(super) async fn run(mut self) -> Result<(), RunError> {
+        let ended = self.drive().await;
+        let leaving = match ended {
+            Ok(()) => self.input(Input::Leave).and_then(|()| self.executor.persist()),
+            Err(error) => Err(error),
+        };
+        let left = self.close().await;
+        leaving.and(left)
+    }
+
+    async fn drive(&mut self) -> Result<(), RunError> {
+        let mut arrived = Vec::with_capacity(ARRIVALS);
+        let mut commands = Vec::with_capacity(ORDERS);
+        let mut alarm = std::pin::pin!(tokio::time::sleep_until(self.started));
+        while !self.sources.stop.is_cancelled() {
+            let awake = self.set(alarm.as_mut());
+            // While the disk is behind, peers and clients wait in their own queues, which are bounded.
+            let open = !self.executor.is_full();
+            let sources = &mut self.sources;
+            tokio::select! {
+                () = sources.stop.cancelled() => return Ok(()),
+                report = sources.reports.recv() => match report {
+                    Some(report) => self.report(report)?,
+                    // Its last words were read; `close` finds out what ended it.
+                    None => return Ok(()),
+                },
+                1.. = sources.inbox.recv_many(&mut arrived, ARRIVALS), if open => {
+                    let now = self.now();
+                    for incoming in arrived.drain(..) {
+                        self.hear(now, incoming)?;
+                    }
+                }
+                1.. = sources.commands.recv_many(&mut commands, ORDERS), if open => {
+                    let now = self.now();
+                    for command in commands.drain(..) {
+                        self.obey(now, command)?;
+                    }
+                }
+                () = alarm.as_mut(), if awake => self.input(Input::Tick)?,
+            }
+            if self.is_due() {
+                // Sockets and clients bring what they have: one record and one message serve it all.
+                tokio::task::yield_now().await;
+                self.take_waiting()?;
+                self.tick_what_is_due()?;
+            }
+            self.executor.persist()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the engine wants to be woken now.
+    fn is_due(&self) -> bool {
+        self.engine.wake().is_some_and(|wake| wake <= self.now())
+    }
+
+    /// Takes what waits already, at most a batch of each kind.
+    fn take_waiting(&mut self) -> Result<(), RunError> {
+        for _ in 0..ARRIVALS {
+            let Ok(report) = self.sources.reports.try_recv() else { break };
+            self.report(report)?;
+        }
+        // Reports are stamped one by one, and the clock of the engine never goes back.
+        let now = self.now();
+        for _ in 0..ARRIVALS {
+            if self.executor.is_full() {
+                return Ok(());
+            }
+            let Ok(incoming) = self.sources.inbox.try_recv() else { break };
+            self.hear(now, incoming)?;
+        }
+        for _ in 0..ORDERS {
+            if self.executor.is_full() {
+                return Ok(());
+            }
+            let Ok(command) = self.sources.commands.try_recv() else { break };
+            self.obey(now, command)?;
+        }
+        Ok(())
+    }
+
+    /// What one turn left to be done at once is done in it: the alarm counts in milliseconds.
+    fn tick_what_is_due(&mut self) -> Result<(), RunError> {
+        for _ in 0..TICKS {
+            if !self.is_due() {
+                break;
+            }
+            self.input(Input::Tick)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the alarm to when the engine wants to be woken; says whether it does.
+    fn set(&self, alarm: Pin<&mut Sleep>) -> bool {
+        let Some(wake) = self.engine.wake() else { return false };
+        let deadline = self.started + wake.since_start();
+        if alarm.deadline() != deadline || alarm.is_elapsed() {
+            alarm.reset(deadline);
+        }
+        true
+    }
+
+    fn now(&self) -> Time {
+        Time::from_start(self.started.elapsed())
+    }
+
+    fn input(&mut self, input: Input) -> Result<(), RunError> {
+        self.take(self.now(), input)
+    }
+
+    fn take(&mut self, now: Time, input: Input) -> Result<(), RunError> {
+        let effects = self.engine.handle(now, input);
+        self.executor.run(now, effects)
+    }
+
+    fn hear(&mut self, now: Time, incoming: Incoming) -> Result<(), RunError> {
+        match incoming {
+            Incoming::Met { listed, node } => self.take(now, Input::Met { listed, node }),
+            Incoming::LinkUp { peer, name, address } => {
+                self.executor.publisher().met(peer, &name);
+                self.take(now, Input::LinkUp { peer, name, address })
+            }
+            Incoming::LinkDown { peer } => self.take(now, Input::LinkDown { peer }),
+            Incoming::DialRefused { peer } => self.take(now, Input::DialRefused { peer }),
+            Incoming::Doubled { by, name } => self.doubled(now, by, name),
+            Incoming::Frames(messages) => {
+                messages.into_iter().try_for_each(|message| self.take(now, Input::Frame(message)))
+            }
+        }
+    }
+
+    /// Going on beside a newer process of the same identity could break the promises of both. A stranger
+    /// is not believed; before there is a cluster, everyone is one.
+    fn doubled(&self, now: Time, by: NodeId, name: String) -> Result<(), RunError> {
+        let me = self.facts.id;
+        let is_member = |config: EpochConfig| config.members.contains(&by);
+        if by != me && !self.engine.status(now).log.config.is_none_or(is_member) {
+            return Ok(());
+        }
+        let witness = match by == me {
+            true => format!("it has met {}", word(&name)),
+            false => format!("{} ({by}) says so", word(&name)),
+        };
+        Err(RunError::Doubled { node: me, start: self.start, witness })
+    }
+
+    fn report(&mut self, report: Report) -> Result<(), RunError> {
+        match report {
+            Report::Synced { through, took } => {
+                self.executor.synced(through);
+                self.input(Input::Synced { through, took })
+            }
+            Report::Served { serve, entries } => {
+                let after = entries.first().map(Entry::parent);
+                let found = after.map(|after| self.engine.served(serve, after, &entries));
+                self.executor.served(found);
+                Ok(())
+            }
+            Report::Failed(error) => Err(error.into()),
+        }
+    }
+
+    fn obey(&mut self, now: Time, command: Command) -> Result<(), RunError> {
+        match command {
+            Command::Propose { proposal, wait, reply } => {
+                let id = proposal.id;
+                self.executor.publisher().await_outcome(id, reply, wait);
+                self.take(now, Input::Submit(proposal))?;
+                self.executor.publisher().taken(id);
+            }
+            Command::Read { reply } => {
+                self.tokens += 1;
+                let token = self.tokens;
+                self.executor.publisher().await_read(token, reply);
+                self.take(now, Input::Read { token })?;
+            }
+            Command::Entries { from, through, weight_max, reply } => {
+                self.executor.read(Reading::ForClient { from, through, weight_max, reply })?;
+            }
+            Command::Send { to, text, reply } => {
+                let id = MessageId::from(Uuid::new_v4());
+                self.executor.publisher().await_delivery(id, reply);
+                self.take(now, Input::Send { id, to, text })?;
+            }
+            Command::Status { reply } => {
+                // Who asked may have gone.
+                let _ = reply.send(self.status(now));
+            }
+        }
+        Ok(())
+    }
+
+    fn status(&self, now: Time) -> Status {
+        Status {
+            id: self.facts.id,
+            name: self.facts.name.clone(),
+            cluster: self.facts.cluster.clone(),
+            address: self.facts.address,
+            now,
+            engine: self.engine.status(now),
+        }
+    }
+
+    /// Lets the disk finish what waits, and the links say goodbye.
+    async fn close(self) -> Result<(), RunError> {
+        let Self { executor, sources: Sources { mut reports, .. }, .. } = self;
+        let (disk, transport) = executor.into_parts();
+        let thread = disk.close();
+        let mut written = Ok(());
+        while let Some(report) = reports.recv().await {
+            if let Report::Failed(error) = report {
+                written = Err(error.into());
+            }
+        }
+        transport.close(GOODBYE).await;
+        // Its reports have ended, so it is at its end.
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+        written
+    }
+}

@@ -1,0 +1,165 @@
+//! Walks effects from top to bottom: the disk, the sockets, old entries for peers, then everyone who waits.
+
+use std::collections::VecDeque;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::consensus::{Entry, Record};
+use crate::engine::{Effects, Outgoing, Recipients};
+use crate::runtime::disk::{Disk, Job, Reading};
+use crate::runtime::failure::RunError;
+use crate::runtime::publish::Publisher;
+use crate::transport::Transport;
+use crate::types::Time;
+
+/// How many batches may wait for the disk before the driver takes no more from peers and clients.
+const HANDED_MAX: usize = 1_024;
+
+/// How much may wait for the disk before the driver takes no more from peers and clients, as weighed
+/// by [`Entry::weight`]. What one turn of the driver brings comes on top.
+const HANDED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How many reads for peers may wait for the disk. Beyond it a wish is dropped: who still lacks
+/// something asks again.
+const SERVING_MAX: usize = 256;
+
+/// The hands of one node.
+pub(super) struct Executor {
+    transport: Transport,
+    disk: Disk,
+    publisher: Publisher,
+    /// The records of this turn, for the disk.
+    gathered: Vec<Record>,
+    /// The last batch that is in `gathered`, or was.
+    batch: u64,
+    /// What the disk has not reported: the last batch of each turn, and its weight.
+    handed: VecDeque<(u64, usize)>,
+    /// The sum of these weights.
+    handed_bytes: usize,
+    /// Reads for peers that the disk has not answered.
+    serving: usize,
+}
+
+impl Executor {
+    /// Hands that have done nothing yet.
+    pub(super) fn new(transport: Transport, disk: Disk, publisher: Publisher) -> Self {
+        Self {
+            transport,
+            disk,
+            publisher,
+            gathered: Vec::new(),
+            batch: 0,
+            handed: VecDeque::new(),
+            handed_bytes: 0,
+            serving: 0,
+        }
+    }
+
+    /// Does all that `effects` asks for, without waiting for any of it. What is to be persisted is
+    /// gathered over a turn and handed to the disk by [`Executor::persist`]; nothing that is sent
+    /// depends on it, for the engine says nothing before it is told of the sync.
+    ///
+    /// # Errors
+    /// [`RunError`] if the node must stop.
+    pub(super) fn run(&mut self, now: Time, effects: Effects) -> Result<(), RunError> {
+        let Effects { batch, persist, send, serve, publish } = effects;
+        self.gathered.extend(persist);
+        self.batch = batch;
+        let timestamp = if send.is_empty() { 0 } else { wall_clock() };
+        for outgoing in send {
+            self.send(outgoing, timestamp);
+        }
+        for serve in serve.into_iter().take(SERVING_MAX - self.serving) {
+            self.serving += 1;
+            self.read(Reading::ForPeer(serve))?;
+        }
+        for event in publish {
+            self.publisher.publish(now, event).map_err(RunError::Identity)?;
+        }
+        Ok(())
+    }
+
+    /// Hands to the disk what was gathered.
+    ///
+    /// # Errors
+    /// [`RunError`] if the disk takes nothing any more.
+    pub(super) fn persist(&mut self) -> Result<(), RunError> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let records = std::mem::take(&mut self.gathered);
+        let weight = records.iter().map(weight).sum();
+        self.handed.push_back((self.batch, weight));
+        self.handed_bytes += weight;
+        self.push(Job::Persist { batch: self.batch, records })
+    }
+
+    /// The disk has all batches up to `through`.
+    pub(super) fn synced(&mut self, through: u64) {
+        while let Some((_, weight)) = self.handed.pop_front_if(|(batch, _)| *batch <= through) {
+            self.handed_bytes -= weight;
+        }
+    }
+
+    /// The disk answered a peer's wish; what it found follows, unless it is not there.
+    pub(super) fn served(&mut self, found: Option<Outgoing>) {
+        self.serving -= 1;
+        if let Some(outgoing) = found {
+            self.send(outgoing, wall_clock());
+        }
+    }
+
+    /// Who has no link, or no room, does not get it. That is no loss: the engine repeats what matters,
+    /// or by what peers announce it knows what they lack.
+    fn send(&self, Outgoing { id, to, payload }: Outgoing, timestamp: u64) {
+        let to = match to {
+            Recipients::Everyone => None,
+            Recipients::One(node) => Some(node),
+        };
+        let _ = self.transport.send(id, to, payload, timestamp);
+    }
+
+    /// Reads old entries, behind all that was persisted before.
+    ///
+    /// # Errors
+    /// [`RunError`] if the disk takes nothing any more.
+    pub(super) fn read(&mut self, reading: Reading) -> Result<(), RunError> {
+        self.persist()?;
+        self.push(Job::Read(reading))
+    }
+
+    /// Whether so much waits for the disk that nothing more may come in.
+    pub(super) fn is_full(&self) -> bool {
+        self.handed.len() >= HANDED_MAX || self.handed_bytes >= HANDED_BYTES_MAX
+    }
+
+    /// Those who wait for answers.
+    pub(super) fn publisher(&mut self) -> &mut Publisher {
+        &mut self.publisher
+    }
+
+    /// The parts, for an orderly end. Whoever still waits for an answer is told that none comes.
+    pub(super) fn into_parts(self) -> (Disk, Transport) {
+        (self.disk, self.transport)
+    }
+
+    fn push(&mut self, job: Job) -> Result<(), RunError> {
+        let waiting = self.handed.len();
+        self.disk.push(job).map_err(|_| RunError::DiskStalled { waiting })
+    }
+}
+
+/// About how many bytes a record takes.
+fn weight(record: &Record) -> usize {
+    let entries = match record {
+        Record::Adopt { entries, .. }
+        | Record::Append { entries, .. }
+        | Record::Learn { entries, .. } => entries.as_slice(),
+        Record::Epoch { .. } | Record::Promise { .. } | Record::Commit { .. } => &[],
+    };
+    128 + entries.iter().map(Entry::weight).sum::<usize>()
+}
+
+/// Seconds since 1970, for people who look at frames.
+fn wall_clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

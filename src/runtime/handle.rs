@@ -1,0 +1,243 @@
+//! A running node as a program uses it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use crate::consensus::{Entry, Proposal};
+use crate::limits;
+use crate::runtime::answer::{Delivery, Outcome, ReadError, Rejection, SendError, Status, Stopped};
+use crate::runtime::notice::{Notice, Subscription};
+use crate::types::{NodeId, Position, ProposalId, Slot, Value};
+
+/// Commands that wait for the driver. Proposals beyond it are answered `busy`; whoever asks for
+/// anything else waits.
+pub(super) const COMMANDS: usize = 4_096;
+
+/// How many reads of old entries may wait for the disk at once; further ones wait their turn.
+pub(super) const DISK_READS: usize = 16;
+
+/// The most that [`Handle::committed`] returns at once, as weighed by [`Entry::weight`], except for a single entry.
+const ENTRIES_WEIGHT_MAX: usize = 1024 * 1024;
+
+/// What a client asks of the driver. Who gave up waiting has dropped the other end of `reply`.
+pub(super) enum Command {
+    Propose {
+        proposal: Proposal,
+        /// Whether to answer only when it is decided, or as soon as it is taken.
+        wait: bool,
+        reply: oneshot::Sender<Outcome>,
+    },
+    Read {
+        reply: oneshot::Sender<Result<Position, ReadError>>,
+    },
+    Entries {
+        from: Slot,
+        through: Slot,
+        weight_max: usize,
+        reply: oneshot::Sender<Vec<Entry>>,
+    },
+    Send {
+        to: Option<NodeId>,
+        text: Arc<str>,
+        reply: oneshot::Sender<Result<Delivery, SendError>>,
+    },
+    Status {
+        reply: oneshot::Sender<Status>,
+    },
+}
+
+/// What never changes in the life of a node.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) id: NodeId,
+    pub(super) name: String,
+    pub(super) cluster: String,
+    pub(super) address: SocketAddr,
+}
+
+/// A way to talk to a running node. Cheap to clone; outlives the node, and says so when asked.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) facts: Arc<Facts>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) notices: broadcast::WeakSender<Notice>,
+    pub(super) committed: watch::Receiver<Position>,
+    pub(super) disk_reads: Arc<Semaphore>,
+}
+
+impl Handle {
+    /// How long [`Handle::propose`] waits.
+    pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Who this node is.
+    pub fn id(&self) -> NodeId {
+        self.facts.id
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> &str {
+        &self.facts.name
+    }
+
+    /// Where it listens for peers.
+    pub fn address(&self) -> SocketAddr {
+        self.facts.address
+    }
+
+    /// Proposes a value under a fresh id, and waits up to [`Handle::PROPOSE_TIMEOUT`] for what becomes of it.
+    pub async fn propose(&self, value: Value) -> Outcome {
+        let id = ProposalId::from(Uuid::new_v4());
+        self.propose_as(id, value, None, Self::PROPOSE_TIMEOUT).await
+    }
+
+    /// Proposes a value under a given id, so that the same request can be repeated at any node and
+    /// takes effect once. `until` is the last slot in which it may do so; a repetition must give the same.
+    ///
+    /// After `timeout` the outcome is [`Outcome::Unknown`].
+    pub async fn propose_as(
+        &self,
+        id: ProposalId,
+        value: Value,
+        until: Option<Slot>,
+        timeout: Duration,
+    ) -> Outcome {
+        self.offer(Proposal { id, value, until }, true, timeout).await
+    }
+
+    /// Hands a proposal in without waiting for the decision: [`Outcome::Unknown`] once the node has taken it.
+    pub async fn submit(&self, id: ProposalId, value: Value, until: Option<Slot>) -> Outcome {
+        self.offer(Proposal { id, value, until }, false, Self::PROPOSE_TIMEOUT).await
+    }
+
+    async fn offer(&self, proposal: Proposal, wait: bool, timeout: Duration) -> Outcome {
+        let (reply, answer) = oneshot::channel();
+        match self.commands.try_send(Command::Propose { proposal, wait, reply }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Outcome::Rejected(Rejection::Busy),
+            Err(TrySendError::Closed(_)) => return Outcome::Rejected(Rejection::Stopped),
+        }
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            // Late, or the node stopped meanwhile: others may have the proposal.
+            Err(_) | Ok(Err(_)) => Outcome::Unknown,
+        }
+    }
+
+    /// Waits until everything that was committed anywhere before this call is committed and readable
+    /// here (R12); says up to where that is.
+    ///
+    /// # Errors
+    /// [`ReadError`], above all when no quorum answers within `timeout`.
+    pub async fn read(&self, timeout: Duration) -> Result<Position, ReadError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            self.commands.send(Command::Read { reply }).await.map_err(|_| ReadError::Stopped)?;
+            answer.await.unwrap_or(Err(ReadError::Stopped))
+        };
+        tokio::time::timeout(timeout, asked).await.unwrap_or(Err(ReadError::TimedOut))
+    }
+
+    /// Committed entries in order from slot `from`: at most `limit`, and fewer where they are large or
+    /// not committed yet. What this node knows; for the newest of all, [`Handle::read`] first.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn committed(&self, from: Slot, limit: usize) -> Result<Vec<Entry>, Stopped> {
+        let from = from.max(Slot(1));
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let through =
+            Slot(from.0.saturating_add(limit).saturating_sub(1)).min(self.committed_through().slot);
+        if limit == 0 || through < from {
+            return Ok(Vec::new());
+        }
+        let _permit = self.disk_reads.acquire().await.map_err(|_| Stopped)?;
+        let (reply, answer) = oneshot::channel();
+        let weight_max = ENTRIES_WEIGHT_MAX;
+        self.commands
+            .send(Command::Entries { from, through, weight_max, reply })
+            .await
+            .map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// What is committed here.
+    pub fn committed_through(&self) -> Position {
+        *self.committed.borrow()
+    }
+
+    /// Waits until `slot` is committed here.
+    ///
+    /// # Errors
+    /// [`Stopped`], when it will not be any more.
+    pub async fn wait_committed(&self, slot: Slot) -> Result<Position, Stopped> {
+        let mut committed = self.committed.clone();
+        let position = committed.wait_for(|position| position.slot >= slot).await;
+        position.map(|position| *position).map_err(|_| Stopped)
+    }
+
+    /// Waits until a proposal made here can commit: the cluster is formed and a quorum is heard.
+    ///
+    /// # Errors
+    /// [`Stopped`], when it will not be any more.
+    pub async fn wait_ready(&self) -> Result<Status, Stopped> {
+        let mut notices = self.subscribe();
+        loop {
+            let status = self.status().await?;
+            if status.ready() {
+                return Ok(status);
+            }
+            notices.next().await.ok_or(Stopped)?;
+        }
+    }
+
+    /// What happens at this node from now on. Nothing, if it has stopped.
+    pub fn subscribe(&self) -> Subscription {
+        Subscription(match self.notices.upgrade() {
+            Some(notices) => notices.subscribe(),
+            None => broadcast::channel(1).1,
+        })
+    }
+
+    /// Sends a text to everyone that is online, and waits until they have it or the time is up.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn broadcast(&self, text: &str) -> Result<Delivery, SendError> {
+        self.tell(None, text).await
+    }
+
+    /// Sends a text to one node, and waits until it has it or the time is up.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn send(&self, to: NodeId, text: &str) -> Result<Delivery, SendError> {
+        self.tell(Some(to), text).await
+    }
+
+    async fn tell(&self, to: Option<NodeId>, text: &str) -> Result<Delivery, SendError> {
+        if text.len() > limits::DATA_BYTES_MAX {
+            return Err(SendError::TooLong { bytes: text.len() });
+        }
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(Command::Send { to, text: text.into(), reply })
+            .await
+            .map_err(|_| SendError::Stopped)?;
+        answer.await.unwrap_or(Err(SendError::Stopped))
+    }
+
+    /// Where this node stands.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn status(&self) -> Result<Status, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Status { reply }).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+}

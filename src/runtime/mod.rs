@@ -1,0 +1,24 @@
+//! The host of real nodes: sockets, disk and clock around one engine.
+//!
+//! One task ([`Node`]'s driver) owns the engine; the disk has a thread of its own; every link has its
+//! tasks in [`crate::transport`]. They share channels, never locks. Several nodes can run in one process.
+
+mod answer;
+mod disk;
+mod driver;
+mod executor;
+mod failure;
+mod handle;
+mod narrate;
+mod node;
+mod notice;
+mod publish;
+mod repeats;
+mod wording;
+
+pub use answer::{Committed, Delivery, Outcome, ReadError, Rejection, SendError, Status, Stopped};
+pub use failure::{FailureClass, RunError, StartError};
+pub use handle::Handle;
+pub use narrate::{COMMIT_TARGET, NODE_TARGET};
+pub use node::Node;
+pub use notice::{Notice, Subscription};

@@ -1,0 +1,52 @@
+//! How things are written in a line of the log.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// How much of a text a line shows, in characters.
+pub(super) const SHOWN_CHARS_MAX: usize = 120;
+
+/// The beginning of `text`; what writes the line escapes it.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+    }
+}
+
+/// A name as one word of a line: quoted where a peer chose one that could be taken for more.
+pub(super) fn word(name: &str) -> Cow<'_, str> {
+    let is_word = |symbol: char| symbol.is_alphanumeric() || "-_.:".contains(symbol);
+    if !name.is_empty() && name.chars().all(is_word) {
+        name.into()
+    } else {
+        format!("{name:?}").into()
+    }
+}
+
+/// Votes counted, of so many members.
+pub(super) struct Votes(pub(super) Option<(usize, usize)>);
+
+impl fmt::Display for Votes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some((counted, members)) => write!(f, "{counted}/{members}"),
+            None => f.write_str("learned"),
+        }
+    }
+}
+
+/// A span as a person reads it.
+pub(super) struct Took(pub(super) Duration);
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.0.as_micros();
+        match micros {
+            0..10_000 => write!(f, "{}.{}ms", micros / 1_000, micros % 1_000 / 100),
+            10_000..10_000_000 => write!(f, "{}ms", micros / 1_000),
+            _ => write!(f, "{}s", micros / 1_000_000),
+        }
+    }
+}
