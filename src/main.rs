@@ -1,3 +1,7 @@
 //! The program `node`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quorate::cli::main(std::env::args_os())
+}

@@ -1,0 +1,305 @@
+//! The command line as typed. Nothing is checked here but its grammar: the settings of a node go
+//! through `config` with all others, so that every fault is told at once.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Key, Layer, Origin};
+use crate::sim::{Faults, Shape};
+
+/// Told below every `--help`.
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done; with a proposal: committed
+   3  rejected: the value is surely not committed by this request
+   4  unknown: it may still commit; asking again with the same --request-id is safe
+   5  unreachable: no node answers there
+   6  no quorum: too few members are heard to decide
+   7  identity: the data directory does not fit what the cluster knows of this node
+   8  storage: the disk refuses, the data directory is damaged or in use
+   9  address in use: another process listens there
+  10  a check failed (demo, simulate)
+  78  configuration: flags, environment or file";
+
+/// Machines that agree. Without a command, a node runs.
+///
+/// Every setting can also stand in the environment (QUORATE_PORT for --port) or in a file
+/// (--config); flags win over the environment, that over the file. See config/node.toml.
+#[derive(Debug, Parser)]
+#[command(
+    name = "node",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = EXIT_CODES,
+    max_term_width = 100
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+/// What can be done besides running a node.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Proposes a value through a running node and waits for what becomes of it.
+    #[command(after_help = EXIT_CODES)]
+    Propose(ProposeArgs),
+    /// Shows where a running node stands.
+    #[command(after_help = EXIT_CODES)]
+    Status(StatusArgs),
+    /// Shows the peers that a running node knows.
+    #[command(after_help = EXIT_CODES)]
+    Peers(StatusArgs),
+    /// Prints the log that the cluster agreed on.
+    #[command(after_help = EXIT_CODES)]
+    Log(LogArgs),
+    /// Sends a text to one node, or to all that are online, and waits until they have it.
+    #[command(after_help = EXIT_CODES)]
+    Send(SendArgs),
+    /// Runs whole clusters under faults drawn from a seed, in virtual time.
+    #[command(after_help = EXIT_CODES)]
+    Simulate(SimulateArgs),
+    /// Shows three processes agree, lose one, agree again and recover; takes seconds.
+    #[command(after_help = EXIT_CODES)]
+    Demo,
+    /// Prints the version.
+    Version,
+}
+
+/// Settings of a running node, as typed.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The port for peers [default: 8001]
+    #[arg(long, value_name = "PORT", help_heading = "Cluster")]
+    port: Option<String>,
+    /// Every node of the cluster, the same list on every machine: a:8001,b:8001,[2001:db8::1]:8001
+    /// [default: none, a cluster of one]
+    #[arg(long, value_name = "HOST:PORT,…", help_heading = "Cluster")]
+    peers: Option<String>,
+    /// The cluster's name; peers of another are refused [default: quorate]
+    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
+    cluster: Option<String>,
+    /// This node's name, for people [default: the machine's name and the port]
+    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
+    name: Option<String>,
+    /// Where identity and log live; one directory per node, never copied [default: quorate-data/PORT]
+    #[arg(long, value_name = "DIR", help_heading = "Cluster")]
+    data_dir: Option<String>,
+
+    /// The IP address to listen on [default: all]
+    #[arg(long, value_name = "IP", help_heading = "Addresses")]
+    bind: Option<String>,
+    /// Where others dial this node, if not where it listens
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Addresses")]
+    advertise: Option<String>,
+    /// The port of the HTTP interface, on loopback only [default: port + 1000]
+    #[arg(long, value_name = "PORT", help_heading = "Addresses")]
+    admin_port: Option<String>,
+    /// Serve no HTTP interface
+    #[arg(long, conflicts_with = "admin_port", help_heading = "Addresses")]
+    no_admin: bool,
+
+    /// Propose this value once the cluster is formed; @FILE reads a file, - standard input (one line end
+    /// at the end is dropped), @@ stands for one @; may be repeated
+    #[arg(
+        long,
+        value_name = "VALUE|@FILE|-",
+        allow_hyphen_values = true,
+        help_heading = "Proposing"
+    )]
+    pub(super) propose: Vec<String>,
+    /// The id of the proposal, so that the same request can be repeated safely; once per --propose, in order
+    #[arg(long, value_name = "UUID", requires = "propose", help_heading = "Proposing")]
+    pub(super) request_id: Vec<String>,
+    /// Leave when all own values are committed (without any: when one is), and nothing new was for half a second
+    #[arg(long, help_heading = "Proposing")]
+    pub(super) exit_after_commit: bool,
+
+    /// A TOML file of settings; config/node.toml shows them all
+    #[arg(long, value_name = "FILE", help_heading = "Settings and logs")]
+    pub(super) config: Option<PathBuf>,
+    /// Which log lines are printed: error, warn, info, debug, trace, off; commits always are [default: info]
+    #[arg(long, value_name = "LEVEL", help_heading = "Settings and logs")]
+    log_level: Option<String>,
+    /// How log lines are printed: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", help_heading = "Settings and logs")]
+    log_format: Option<String>,
+    /// Leave when standard input ends, so that the node does not outlive who started it
+    #[arg(long, hide = true)]
+    pub(super) until_stdin_ends: bool,
+}
+
+impl RunArgs {
+    /// The settings among the flags.
+    pub(super) fn layer(&self) -> Layer {
+        let mut layer = Layer::default();
+        let flags = [
+            (Key::Port, "--port", &self.port),
+            (Key::Peers, "--peers", &self.peers),
+            (Key::Cluster, "--cluster", &self.cluster),
+            (Key::Name, "--name", &self.name),
+            (Key::DataDir, "--data-dir", &self.data_dir),
+            (Key::Bind, "--bind", &self.bind),
+            (Key::Advertise, "--advertise", &self.advertise),
+            (Key::AdminPort, "--admin-port", &self.admin_port),
+            (Key::LogLevel, "--log-level", &self.log_level),
+            (Key::LogFormat, "--log-format", &self.log_format),
+        ];
+        for (key, flag, text) in flags {
+            if let Some(text) = text {
+                layer.set(key, text, Origin::Flag(flag));
+            }
+        }
+        if self.no_admin {
+            layer.set(Key::Admin, "false", Origin::Flag("--no-admin"));
+        } else if self.admin_port.is_some() {
+            // A port typed here overrules an interface switched off in a file.
+            layer.set(Key::Admin, "true", Origin::Flag("--admin-port"));
+        }
+        layer
+    }
+}
+
+/// Which running node is asked.
+#[derive(Debug, Args)]
+pub(super) struct Asked {
+    /// Where the HTTP interface of the node is [default: 127.0.0.1:9001]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "port")]
+    pub(super) admin: Option<String>,
+    /// The port for peers of a node on this machine; its HTTP interface is 1000 above
+    #[arg(long, value_name = "PORT")]
+    pub(super) port: Option<String>,
+}
+
+/// `node propose`.
+#[derive(Debug, Args)]
+pub(super) struct ProposeArgs {
+    /// The value; @FILE reads a file, - standard input (one line end at the end is dropped), @@ stands for one @
+    #[arg(value_name = "VALUE|@FILE|-", allow_hyphen_values = true)]
+    pub(super) value: String,
+    /// The id of the proposal, so that the same request can be repeated safely [default: a new one]
+    #[arg(long, value_name = "UUID")]
+    pub(super) request_id: Option<String>,
+    /// The last slot in which it may take effect; a repetition must name the same
+    #[arg(long, value_name = "SLOT")]
+    pub(super) until: Option<u64>,
+    /// How long to wait for the outcome
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub(super) timeout: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) asked: Asked,
+}
+
+/// `node status`, `node peers`.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) asked: Asked,
+}
+
+/// How `node log` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogShape {
+    /// One line an entry, for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+    /// The values alone, each followed by a line end.
+    Raw,
+}
+
+/// `node log`.
+#[derive(Debug, Args)]
+pub(super) struct LogArgs {
+    /// The first slot
+    #[arg(long, value_name = "SLOT", default_value_t = 1)]
+    pub(super) from: u64,
+    /// At most so many entries [default: all]
+    #[arg(long, value_name = "COUNT")]
+    pub(super) limit: Option<u64>,
+    /// Go on with what is committed from now on
+    #[arg(long)]
+    pub(super) follow: bool,
+    /// Print what this node knows, without asking a quorum what is newest
+    #[arg(long)]
+    pub(super) local: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = LogShape::Text)]
+    pub(super) format: LogShape,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) asked: Asked,
+}
+
+/// `node send`.
+#[derive(Debug, Args)]
+pub(super) struct SendArgs {
+    /// The text
+    #[arg(value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
+    pub(super) text: String,
+    /// The id or the name of one node [default: everyone online]
+    #[arg(long, value_name = "NODE")]
+    pub(super) to: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) asked: Asked,
+}
+
+/// `node simulate`.
+#[derive(Debug, Args)]
+pub(super) struct SimulateArgs {
+    /// How many nodes [default: drawn from the seed]
+    #[arg(long, value_name = "COUNT")]
+    pub(super) nodes: Option<usize>,
+    /// The first seed; the same seed runs the same, step by step
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// How many seeds, counted from the first
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub(super) seeds: u64,
+    /// Which faults strike: none, network, crashes, all
+    #[arg(long, value_name = "KIND", default_value = "all")]
+    pub(super) faults: Faults,
+    /// Split the network for a while, whatever else is drawn: halves, minority, bridge, ring, chain, star,
+    /// mute, deaf, shattered
+    #[arg(long, value_name = "SHAPE")]
+    pub(super) partition: Option<Shape>,
+    /// Print what happened, line by line
+    #[arg(long, conflicts_with = "seeds")]
+    pub(super) transcript: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_default_told_in_help_is_that_of_the_settings() {
+        let help = Cli::command().render_help().to_string();
+        for key in [Key::Port, Key::Cluster, Key::LogLevel, Key::LogFormat] {
+            let told = format!("[default: {}]", key.default().unwrap());
+            assert!(help.contains(&told), "{} is not told as {told}", key.name());
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Commands that ask a running node.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::admin::api::{LogEntry, MessageRequest, ProposeOutcome, ProposeRequest, SCHEMA};
+use crate::admin::{Client, ClientError};
+use crate::cli::args::{Asked, LogArgs, LogShape, ProposeArgs, SendArgs, StatusArgs};
+use crate::cli::failure::{Code, Failure};
+use crate::cli::output::print;
+use crate::cli::{settings, show};
+use crate::config::parse_duration;
+use crate::types::{Slot, Value};
+
+/// How many entries are asked for at once; the node may send fewer.
+const PAGE: usize = 1_000;
+
+pub(super) async fn propose(args: &ProposeArgs) -> Result<(), Failure> {
+    let rejected =
+        |what: String| Failure::new(Code::Rejected, what).at("the value on the command line");
+    let value = settings::text(&args.value).map_err(rejected)?;
+    Value::new(value.as_str()).map_err(|error| rejected(error.to_string()))?;
+    let id = settings::id_or_new(args.request_id.as_deref())?;
+    let timeout = parse_duration(&args.timeout).map_err(|what| {
+        Failure::new(Code::Configuration, what)
+            .at("--timeout on the command line")
+            .hint("for example 10s")
+    })?;
+    let client = client(&args.asked)?;
+    let request = ProposeRequest {
+        value,
+        request_id: Some(id),
+        wait: true,
+        timeout: Some(format!("{}ms", timeout.as_millis())),
+        until: args.until.map(Slot),
+    };
+    let response = client.propose(&request, timeout).await.map_err(|error| match error {
+        // The request may have arrived before the connection broke.
+        ClientError::Unreachable { .. } => told(error)
+            .hint(format!("if it is running, ask again: --request-id {id} makes that safe")),
+        _ => told(error),
+    })?;
+    print(&if args.json { json(&response)? } else { show::outcome(id, &response.outcome) })?;
+    match response.outcome {
+        ProposeOutcome::Committed { .. } | ProposeOutcome::Duplicate { .. } => Ok(()),
+        ProposeOutcome::Rejected { why } => {
+            Err(Failure::new(Code::Rejected, why).at(client.address()))
+        }
+        ProposeOutcome::Unknown | ProposeOutcome::Pending => {
+            Err(undecided(&client, id, timeout).await)
+        }
+    }
+}
+
+/// What an undecided proposal means to its client: the node knows whether there is a quorum at all.
+async fn undecided(client: &Client, id: impl fmt::Display, timeout: Duration) -> Failure {
+    let again = format!("it may still commit; ask again with --request-id {id}, which is safe");
+    match client.status().await {
+        Ok(status) if !status.ready => {
+            let what = format!(
+                "no quorum: {} of {} needed members are heard",
+                status.heard,
+                status.quorum.unwrap_or(0)
+            );
+            Failure::new(Code::NoQuorum, what)
+        }
+        _ => Failure::new(Code::Unknown, format!("not decided within {timeout:?}")),
+    }
+    .at(client.address())
+    .hint(again)
+}
+
+pub(super) async fn status(args: &StatusArgs) -> Result<(), Failure> {
+    let client = client(&args.asked)?;
+    let status = client.status().await.map_err(told)?;
+    if args.json {
+        return print(&json(&status)?);
+    }
+    let peers = client.peers().await.map_err(told)?;
+    print(&show::status(&status, &peers.peers))
+}
+
+pub(super) async fn peers(args: &StatusArgs) -> Result<(), Failure> {
+    let peers = client(&args.asked)?.peers().await.map_err(told)?;
+    print(&if args.json { json(&peers)? } else { show::peers(&peers.peers) })
+}
+
+/// An entry as one line of JSON.
+#[derive(Serialize)]
+struct Line<'e> {
+    schema: u32,
+    #[serde(flatten)]
+    entry: &'e LogEntry,
+}
+
+pub(super) async fn log(args: &LogArgs) -> Result<(), Failure> {
+    let client = client(&args.asked)?;
+    let shape = if args.json { LogShape::Json } else { args.format };
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut from = Slot(args.from);
+    if args.follow {
+        let mut entries = client.follow(from).await.map_err(told)?;
+        while left > 0
+            && let Some(entry) = entries.next().await.map_err(told)?
+        {
+            print(&line(shape, &entry)?)?;
+            left -= 1;
+        }
+        return Ok(());
+    }
+    // Only the first page asks a quorum what is newest: the rest was committed before it.
+    let mut linearizable = !args.local;
+    let mut through = Slot(u64::MAX);
+    while left > 0 && from <= through {
+        let limit = usize::try_from(left).unwrap_or(PAGE).min(PAGE);
+        let page = client.log(from, limit, linearizable).await.map_err(told)?;
+        if page.entries.is_empty() {
+            break;
+        }
+        if linearizable || through == Slot(u64::MAX) {
+            (linearizable, through) = (false, page.committed.slot);
+        }
+        let lines: Result<String, _> =
+            page.entries.iter().map(|entry| line(shape, entry)).collect();
+        print(&lines?)?;
+        left -= u64::try_from(page.entries.len()).unwrap_or(left).min(left);
+        from = page.next;
+    }
+    Ok(())
+}
+
+fn line(shape: LogShape, entry: &LogEntry) -> Result<String, Failure> {
+    match shape {
+        LogShape::Text => Ok(show::entry(entry)),
+        LogShape::Json => json(&Line { schema: SCHEMA, entry }),
+        LogShape::Raw => Ok(show::raw(entry)),
+    }
+}
+
+pub(super) async fn send(args: &SendArgs) -> Result<(), Failure> {
+    let text = settings::text(&args.text)
+        .map_err(|what| Failure::new(Code::Rejected, what).at("the text on the command line"))?;
+    let client = client(&args.asked)?;
+    let request = MessageRequest { to: args.to.clone(), text };
+    let delivery = client.send(&request).await.map_err(told)?;
+    if args.json {
+        print(&json(&delivery)?)?;
+    } else {
+        let peers = client.peers().await.map_err(told)?;
+        print(&show::delivery(&delivery, &peers.peers))?;
+    }
+    if delivery.missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::Unknown,
+        format!("{} did not say in time that they have it", delivery.missing.len()),
+    )
+    .at(client.address())
+    .hint("they may have it nevertheless; see `node peers`"))
+}
+
+fn client(asked: &Asked) -> Result<Client, Failure> {
+    settings::admin_address(asked).map(Client::new)
+}
+
+fn told(error: ClientError) -> Failure {
+    match error {
+        ClientError::Unreachable { address, why } => {
+            Failure::new(Code::Unreachable, format!("no node answers there: {why}"))
+                .at(address)
+                .hint("start it, or name its HTTP interface with --admin HOST:PORT or --port PORT")
+        }
+        ClientError::Strange { address, what } => {
+            Failure::new(Code::Unreachable, format!("what answers there is no node: {what}"))
+                .at(address)
+                .hint("name the HTTP interface of a node of this version with --admin HOST:PORT")
+        }
+        ClientError::Refused { status, error } => {
+            let code = match (error.code.as_str(), status) {
+                ("no_quorum", _) => Code::NoQuorum,
+                (_, 400..500) => Code::Rejected,
+                _ => Code::Unknown,
+            };
+            Failure::new(code, error.message).hint(error.hint)
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(value);
+    text.map(|text| text + "\n").map_err(|error| Failure::new(Code::CheckFailed, error.to_string()))
+}

@@ -1,0 +1,39 @@
+//! Log lines: to standard error, as text or JSON; commits at any level.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::cli::failure::{Code, Failure};
+use crate::cli::output::colours_wanted;
+use crate::config::{LogFormat, Settings};
+use crate::runtime::COMMIT_TARGET;
+
+/// Starts printing. Once per process.
+pub(super) fn start(settings: &Settings) -> Result<(), Failure> {
+    let wrong = |error: String| {
+        Failure::new(Code::Configuration, format!("log_level = \"{}\": {error}", settings.log_level))
+            .hint("write error, warn, info, debug or trace, or pairs such as info,quorate::transport=debug")
+    };
+    let commits = format!("{COMMIT_TARGET}=info").parse().expect("a target and a level");
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::OFF.into())
+        .parse(&settings.log_level)
+        .map_err(|error| wrong(error.to_string()))?
+        .add_directive(commits);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let started = match settings.log_format {
+        LogFormat::Text => {
+            let colours = io::stderr().is_terminal() && colours_wanted();
+            lines.with_ansi(colours).with_target(false).try_init()
+        }
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init(),
+    };
+    started.map_err(|error| wrong(error.to_string()))
+}

@@ -1,0 +1,80 @@
+//! The command line: what people type, what they read, and the exit code.
+
+mod args;
+mod ask;
+mod demo;
+mod failure;
+mod logs;
+mod output;
+mod run;
+mod settings;
+mod show;
+mod signals;
+mod simulate;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+use failure::{Code, Failure};
+use output::{colours_wanted, print};
+
+/// Does what the arguments say. Results go to standard output, logs and errors to standard error.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let done = match Cli::try_parse_from(arguments) {
+        Ok(cli) => obey(cli),
+        Err(error) => told_by_clap(&error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Where nobody can read the reason, the exit code still tells it.
+            let _ = write!(io::stderr(), "{failure}");
+            ExitCode::from(failure.code.number())
+        }
+    }
+}
+
+fn obey(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        None => {
+            let plan = settings::plan(&cli.run)?;
+            logs::start(&plan.settings)?;
+            wait_for(run::serve(&cli.run, plan))
+        }
+        Some(Command::Propose(args)) => wait_for(ask::propose(&args)),
+        Some(Command::Status(args)) => wait_for(ask::status(&args)),
+        Some(Command::Peers(args)) => wait_for(ask::peers(&args)),
+        Some(Command::Log(args)) => wait_for(ask::log(&args)),
+        Some(Command::Send(args)) => wait_for(ask::send(&args)),
+        Some(Command::Simulate(args)) => simulate::simulate(&args),
+        Some(Command::Demo) => wait_for(demo::demo()),
+        Some(Command::Version) => print(concat!("node ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+/// Runs a command on a runtime of its own.
+fn wait_for(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Code::Configuration, error.to_string()))?.block_on(command)
+}
+
+/// Help and version are results; anything else is a fault told in the house's shape.
+fn told_by_clap(error: &clap::Error) -> Result<(), Failure> {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let text = error.render();
+        let colours = io::stdout().is_terminal() && colours_wanted();
+        return print(&if colours { text.ansi().to_string() } else { text.to_string() });
+    }
+    let text = error.to_string();
+    let (what, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let what = what.trim().trim_start_matches("error: ").replace("\n  ", " ");
+    let tip = rest.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let hint = tip.map_or("`node --help` lists commands and flags".to_owned(), str::to_owned);
+    Err(Failure::new(Code::Configuration, what).at("the command line").hint(hint))
+}

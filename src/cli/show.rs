@@ -1,0 +1,192 @@
+//! Answers as people read them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::admin::api::{
+    LogContent, LogEntry, MessageResponse, Peer, ProposeOutcome, StatusResponse,
+};
+use crate::types::{NodeId, ProposalId};
+
+/// How much of a value a line shows, in characters.
+const SHOWN_CHARS_MAX: usize = 120;
+
+/// A value in quotes, control characters escaped, long ones cut.
+pub(super) fn quoted(value: &str) -> String {
+    match value.char_indices().nth(SHOWN_CHARS_MAX) {
+        None => format!("{value:?}"),
+        Some((end, _)) => format!("{:?}… ({} bytes)", &value[..end], value.len()),
+    }
+}
+
+/// One line: what became of a proposal.
+pub(super) fn outcome(id: ProposalId, outcome: &ProposeOutcome) -> String {
+    match outcome {
+        ProposeOutcome::Committed { slot, hash, votes, round, took_ms, .. } => {
+            let mut line = format!("committed slot={slot} hash={}", hash.short());
+            if let Some(votes) = votes {
+                let _ = write!(line, " votes={}/{}", votes.counted, votes.members);
+            }
+            if let Some(round) = round {
+                let _ = write!(line, " round={round}");
+            }
+            if let Some(took) = took_ms {
+                let _ = write!(line, " took={took:.1}ms");
+            }
+            line + &format!(" request-id={id}\n")
+        }
+        ProposeOutcome::Duplicate { slot } => {
+            format!("committed slot={slot} (by an earlier request) request-id={id}\n")
+        }
+        ProposeOutcome::Rejected { .. } => format!("rejected request-id={id}\n"),
+        ProposeOutcome::Unknown | ProposeOutcome::Pending => format!("unknown request-id={id}\n"),
+    }
+}
+
+/// Where a node stands, a line each.
+pub(super) fn status(status: &StatusResponse, peers: &[Peer]) -> String {
+    let names = Names::new(peers).with(status.id, &status.name);
+    let mut text = String::new();
+    let mut line = |name: &str, what: String| {
+        let _ = writeln!(text, "{name:<10}{what}");
+    };
+    line("node", format!("{} {} (version {})", status.name, status.id, status.version));
+    line("address", status.address.clone());
+    match &status.config {
+        None => line(
+            "cluster",
+            format!("{}, not formed yet: every listed node must be met first", status.cluster),
+        ),
+        Some(config) => {
+            let members: Vec<_> = config.members.iter().map(|id| names.of(*id)).collect();
+            line(
+                "cluster",
+                format!("{}, epoch {}: {}", status.cluster, config.epoch, members.join(", ")),
+            );
+        }
+    }
+    if let Some(quorum) = status.quorum {
+        let heard = status.heard;
+        let state = if status.ready { "quorum" } else { "no quorum: nothing commits" };
+        line("heard", format!("{heard} of {quorum} needed ({state})"));
+    }
+    if let Some(proposer) = status.proposer {
+        let leads = if status.led { "leads" } else { "does not lead yet" };
+        line("round", format!("{}, {} {leads}", status.round, names.of(proposer)));
+    }
+    let (committed, last) = (status.committed, status.last);
+    line(
+        "log",
+        format!("committed to {} ({}), tip {}", committed.slot, committed.hash.short(), last.slot),
+    );
+    line("pending", format!("{} proposals", status.pending));
+    text
+}
+
+/// The peers, a line each.
+pub(super) fn peers(peers: &[Peer]) -> String {
+    if peers.is_empty() {
+        return "no peers are known\n".to_owned();
+    }
+    let rows: Vec<[String; 5]> = peers
+        .iter()
+        .map(|peer| {
+            let heard = peer.heard_ms_ago.map_or("never".to_owned(), |ms| format!("{ms} ms ago"));
+            let address = match peer.address.contains(':') {
+                true => format!("[{}]:{}", peer.address, peer.port),
+                false => format!("{}:{}", peer.address, peer.port),
+            };
+            let member = if peer.member { "member" } else { "-" };
+            [peer.name.clone(), format!("{:?}", peer.status), address, heard, member.to_owned()]
+        })
+        .collect();
+    table(&["NAME", "STATUS", "ADDRESS", "HEARD", "VOTES"].map(str::to_owned), &rows)
+}
+
+/// One line: an entry.
+pub(super) fn entry(entry: &LogEntry) -> String {
+    let what = match &entry.content {
+        LogContent::Value { value, .. } => quoted(value),
+        LogContent::Config { config } => {
+            format!("(epoch {} of {} members)", config.epoch, config.members.len())
+        }
+        LogContent::Noop => "(nothing)".to_owned(),
+    };
+    format!("{:>6}  {}  {what}\n", entry.slot.0, entry.hash.short())
+}
+
+/// The value alone; nothing for an entry without one.
+pub(super) fn raw(entry: &LogEntry) -> String {
+    match &entry.content {
+        LogContent::Value { value, .. } => format!("{value}\n"),
+        LogContent::Config { .. } | LogContent::Noop => String::new(),
+    }
+}
+
+/// Who has a message.
+pub(super) fn delivery(delivery: &MessageResponse, peers: &[Peer]) -> String {
+    let names = Names::new(peers);
+    let mut text = String::new();
+    for id in &delivery.by {
+        let _ = writeln!(text, "delivered to {}", names.of(*id));
+    }
+    for id in &delivery.missing {
+        let _ = writeln!(text, "not confirmed by {}", names.of(*id));
+    }
+    if text.is_empty() { "nobody is online: delivered to none\n".to_owned() } else { text }
+}
+
+/// Columns as wide as their widest cell.
+pub(super) fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
+    let mut widths = head.each_ref().map(|cell| cell.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in std::iter::once(head).chain(rows) {
+        let cells: Vec<_> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text += cells.join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// Nodes by name, where it is known.
+struct Names(BTreeMap<NodeId, String>);
+
+impl Names {
+    fn new(peers: &[Peer]) -> Self {
+        Self(peers.iter().map(|peer| (peer.id, peer.name.clone())).collect())
+    }
+
+    fn with(mut self, id: NodeId, name: &str) -> Self {
+        self.0.insert(id, name.to_owned());
+        self
+    }
+
+    fn of(&self, id: NodeId) -> String {
+        self.0.get(&id).cloned().unwrap_or_else(|| id.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_cut_and_a_wild_one_escaped() {
+        assert_eq!(quoted("blue"), "\"blue\"");
+        assert_eq!(quoted("\u{1b}[31m\n"), "\"\\u{1b}[31m\\n\"");
+        let shown = quoted(&"é".repeat(200));
+        assert!(shown.ends_with("… (400 bytes)"), "{shown}");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["é".to_owned(), "1".to_owned()], ["long".to_owned(), "2".to_owned()]];
+        assert_eq!(table(&["A", "B"].map(str::to_owned), &rows), "A     B\né     1\nlong  2\n");
+    }
+}
