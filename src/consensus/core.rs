@@ -104,6 +104,8 @@ pub(super) struct Said {
     pub(super) vote: Option<(Round, Position)>,
     pub(super) promise: Option<(Round, Position, Position)>,
     pub(super) suspects: Option<Round>,
+    /// Whose start was told to the host.
+    pub(super) epoch: Option<Epoch>,
     /// Which round it leads, which it wants to lead, whether it is healthy.
     pub(super) shows: Option<(Option<Round>, Option<Round>, bool)>,
     pub(super) view: Option<(Round, bool)>,
@@ -143,6 +145,7 @@ impl Machine {
         now: Time,
     ) -> Self {
         let durable = Durable::recovered(&state);
+        let said = Said { epoch: durable.announced().epoch, ..Said::default() };
         let round = state.promised.max(state.accepted).unwrap_or_default();
         let delivered = state.committed.slot;
         let mut machine = Self {
@@ -161,7 +164,7 @@ impl Machine {
             known: Known::new(settings.proposal_ids_slots, proposals),
             reads: Reads::default(),
             halted: false,
-            said: Said::default(),
+            said,
             failures: 0,
             takeover: None,
             slow_until: None,

@@ -79,7 +79,7 @@ pub enum Event {
         /// Of the read.
         token: u64,
     },
-    /// An epoch starts.
+    /// An epoch starts, durably.
     EpochStarted(EpochConfig),
     /// Another round is under way as seen from here.
     RoundChanged {

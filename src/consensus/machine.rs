@@ -50,6 +50,13 @@ impl Machine {
 
     /// What may be said now that more is durable.
     fn after_sync(&mut self, now: Time, fx: &mut Effects) {
+        let announced = self.durable.announced().epoch;
+        if self.said.epoch != announced
+            && let Some(config) = self.config()
+        {
+            fx.publish.push(Event::EpochStarted(config.clone()));
+            self.said.epoch = announced;
+        }
         self.opened(now);
         self.prepare(fx);
         self.vote(now, fx);
@@ -87,10 +94,9 @@ impl Machine {
     fn found(&mut self, now: Time, fx: &mut Effects, config: EpochConfig) {
         if self.config().is_none() {
             let base = self.state.committed;
-            self.record(fx, Record::Epoch { config: config.clone(), base });
+            self.record(fx, Record::Epoch { config, base });
             self.meet(now);
             self.urgent = true;
-            fx.publish.push(Event::EpochStarted(config));
         }
     }
 
