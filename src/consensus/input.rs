@@ -44,8 +44,7 @@ pub enum Input {
         /// Given back in [`super::Event::ReadReady`].
         token: u64,
     },
-    /// An operator asks for another attempt at leading by this node; the simulator and the model
-    /// check use it to force take-overs.
+    /// Attempt to lead, whoever is suspected: how tests and the model check force take-overs.
     Lead {
         /// The round to lead; must be one that this node proposes in, above every round promised.
         round: Round,

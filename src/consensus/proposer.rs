@@ -49,7 +49,7 @@ impl Machine {
     /// R4: places what waits, and sends every member what it lacks.
     pub(super) fn drive(&mut self, now: Time, fx: &mut Effects) {
         self.place(now, fx);
-        self.bring_members_in(now, fx);
+        self.bring_members_in(fx);
         self.send_entries(fx);
     }
 
@@ -58,6 +58,9 @@ impl Machine {
         let committed = self.state.committed.slot;
         let epoch = self.epoch();
         let Role::Leading(leading) = &mut self.role else { return };
+        if self.queue.front().is_none() {
+            return;
+        }
         let mut weight: usize = self.state.tail.behind(committed).map(Entry::weight).sum();
         let mut last = self.state.last();
         let mut entries = Vec::new();
@@ -88,14 +91,14 @@ impl Machine {
     }
 
     /// To a member that has not adopted the round: all that follows its commit, in one piece.
-    fn bring_members_in(&mut self, now: Time, fx: &mut Effects) {
+    fn bring_members_in(&mut self, fx: &mut Effects) {
         let committed = self.state.committed;
         let epoch = self.epoch();
         let Role::Leading(leading) = &mut self.role else { return };
         for (member, progress) in &mut leading.progress {
             let Some(other) = self.others.get(*member) else { continue };
             let after = other.committed;
-            let offered = progress.offered.is_some_and(|(_, before)| before == after);
+            let offered = progress.offered == Some(after);
             // Who is further behind than memory reaches learns commits first (R9).
             let ready = after.slot <= committed.slot && self.state.tail.contains(after);
             if progress.adopted || offered || !ready {
@@ -105,7 +108,7 @@ impl Machine {
             if weight > limits::FRAME_BYTES_MAX / 2 && after.slot < committed.slot {
                 continue;
             }
-            progress.offered = Some((now, after));
+            progress.offered = Some(after);
             let entries = contents(self.state.tail.behind(after.slot));
             let propose = Propose { round: leading.round, after, entries, committed, adopt: true };
             fx.say(To::One(*member), epoch, Body::Propose(propose));

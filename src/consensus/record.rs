@@ -1,6 +1,6 @@
 //! What must be durable: records, in the order in which they were made.
 
-use crate::consensus::{Content, Entry, EpochConfig};
+use crate::consensus::{Entry, EpochConfig};
 use crate::types::{Position, Round, Slot};
 
 /// One atomic change of the durable state. [`crate::consensus::State::apply`] says what each means.
@@ -57,16 +57,5 @@ impl Record {
     /// Whether something may be said about it only after a sync.
     pub fn needs_sync(&self) -> bool {
         !matches!(self, Self::Commit { .. })
-    }
-
-    /// The contents it carries, in order.
-    pub fn contents(&self) -> impl Iterator<Item = &Content> {
-        let entries = match self {
-            Self::Adopt { entries, .. }
-            | Self::Append { entries, .. }
-            | Self::Learn { entries, .. } => entries.as_slice(),
-            Self::Epoch { .. } | Self::Promise { .. } | Self::Commit { .. } => &[],
-        };
-        entries.iter().map(Entry::content)
     }
 }

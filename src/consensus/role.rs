@@ -104,8 +104,8 @@ pub(super) struct Progress {
     pub(super) adopted: bool,
     /// Up to here entries were sent since it adopted.
     pub(super) sent: Slot,
-    /// When the adoption was sent last, and after which position.
-    pub(super) offered: Option<(Time, Position)>,
+    /// Behind which position the adoption was sent last.
+    pub(super) offered: Option<Position>,
     /// At its last heartbeat: how far it had come, what had been sent.
     pub(super) at_beat: Option<(Slot, Slot)>,
     /// Heartbeats since anything moved though something was sent.
