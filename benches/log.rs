@@ -78,7 +78,7 @@ impl Own {
         let entries = Entry::chain(self.tip, contents.take(count));
         let committed = self.tip;
         self.tip = entries.last().unwrap().position();
-        [Record::Commit { committed }, Record::Append { voted: self.tip.slot, entries }]
+        [Record::Commit { committed }, Record::Append { voted: self.tip, entries }]
     }
 }
 

@@ -285,7 +285,7 @@ fn a_batch_larger_than_the_journal_fits() {
         }),
     });
     let entries = Entry::chain(scribe.state.last(), contents);
-    let append = scribe.apply(Record::Append { voted: entries[39].slot(), entries });
+    let append = scribe.apply(Record::Append { voted: entries[39].position(), entries });
     log.append(&[append]).unwrap();
     log.sync().unwrap();
     let (mut log, recovered) = open(&disk.durable_image());

@@ -86,7 +86,7 @@ impl Machine {
         }
         if !entries.is_empty() {
             self.came(now, last);
-            self.record(fx, Record::Append { entries, voted: last.slot });
+            self.record(fx, Record::Append { entries, voted: last });
         }
     }
 

@@ -1,7 +1,7 @@
 //! What must be durable: records, in the order in which they were made.
 
 use crate::consensus::{Entry, EpochConfig};
-use crate::types::{Position, Round, Slot};
+use crate::types::{Position, Round};
 
 /// One atomic change of the durable state. [`crate::consensus::State::apply`] says what each means.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +32,9 @@ pub enum Record {
     Append {
         /// What follows the tip; may be empty where only the vote moves.
         entries: Vec<Entry>,
-        /// The highest slot voted in the accepted round from now on.
-        voted: Slot,
+        /// The highest position voted in the accepted round from now on. All of it, not the slot alone:
+        /// whoever reads the record may have forgotten the entry.
+        voted: Position,
     },
     /// R9: a commit learnt: the log is cut behind `after`, `entries` follow, all of it is
     /// committed up to `committed`. Promised, accepted and voted stay.

@@ -97,20 +97,23 @@ impl State {
         Ok(())
     }
 
-    fn append(&mut self, entries: &[Entry], voted: Slot) -> Result<(), Misfit> {
+    fn append(&mut self, entries: &[Entry], voted: Position) -> Result<(), Misfit> {
         fits(
             self.accepted.is_some() && self.accepted == self.promised,
             "a log is extended in the round that it adopted",
         )?;
         self.follows(self.last(), entries)?;
-        let tip = entries.last().map_or(self.last().slot, Entry::slot);
-        fits(voted <= tip.max(self.voted.slot), "a vote is for what the log holds")?;
-        fits(self.voted.slot <= voted, "a vote once cast stays")?;
+        let stays = voted == self.voted;
+        fits(stays || self.voted.slot < voted.slot, "a vote once cast stays")?;
+        fits(
+            stays
+                || voted.slot < self.tail.before().slot
+                || self.tail.contains(voted)
+                || entries.iter().any(|entry| entry.position() == voted),
+            "a vote is for what the log holds",
+        )?;
         self.replace_behind(self.last(), entries);
-        if voted > self.voted.slot {
-            self.voted =
-                self.tail.position(voted).ok_or(Misfit("a vote is for what memory holds"))?;
-        }
+        self.voted = voted;
         Ok(())
     }
 

@@ -89,7 +89,7 @@ impl Machine {
             return;
         }
         self.came(now, end);
-        let voted = end.slot.max(self.state.voted.slot);
+        let voted = if end.slot > self.state.voted.slot { end } else { self.state.voted };
         self.record(fx, Record::Append { entries, voted });
     }
 

@@ -41,7 +41,7 @@ pub(super) fn put_record(out: &mut Vec<u8>, record: &Record, tip: Position) {
         }
         Record::Append { entries, voted } => {
             out.push(APPEND);
-            put_u64(out, voted.0);
+            put_position(out, *voted);
             put_entries(out, tip, entries);
         }
         Record::Learn { after, entries, committed } => {
@@ -158,7 +158,7 @@ impl<'b> Decoder<'b> {
                 Record::Adopt { round, after, entries }
             }
             APPEND => {
-                let voted = Slot(self.counter()?);
+                let voted = self.position()?;
                 let (_, entries) = self.entries()?;
                 Record::Append { entries, voted }
             }
@@ -304,8 +304,8 @@ mod tests {
             Record::Epoch { config, base: Position::GENESIS },
             Record::Promise { round: Round(3) },
             Record::Adopt { round: Round(3), after: Position::GENESIS, entries: entries.clone() },
-            Record::Append { entries: entries.clone(), voted: Slot(4) },
-            Record::Append { entries: Vec::new(), voted: Slot(4) },
+            Record::Append { entries: entries.clone(), voted: tip },
+            Record::Append { entries: Vec::new(), voted: tip },
             Record::Learn { after: Position::GENESIS, entries, committed: tip },
             Record::Commit { committed: tip },
         ]

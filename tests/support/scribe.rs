@@ -94,7 +94,8 @@ impl Scribe {
             }
             _ => {
                 let entries = self.entries(last, count + 1);
-                let voted = entries.last().unwrap().slot().max(self.state.voted.slot);
+                let tip = entries.last().unwrap().position();
+                let voted = if tip.slot > self.state.voted.slot { tip } else { self.state.voted };
                 Record::Append { entries, voted }
             }
         };

@@ -124,14 +124,18 @@ impl Ledger {
                         "a log is extended only in the round promised (R6)",
                     ));
                 }
-                if *voted < head.voted.slot {
+                if voted.slot < head.voted.slot {
                     return Err((Invariant::VoteRemembered, "a vote once cast stays (R6)"));
                 }
                 self.extend(entries)?;
-                if *voted > self.head.voted.slot {
-                    self.head.voted = self
-                        .at(*voted)
-                        .ok_or((Invariant::VoteRemembered, "a vote is for what the log holds"))?;
+                if *voted != self.head.voted {
+                    if self.at(voted.slot) != Some(*voted) {
+                        return Err((
+                            Invariant::VoteRemembered,
+                            "a vote is for what the log holds",
+                        ));
+                    }
+                    self.head.voted = *voted;
                 }
             }
             Record::Learn { after, entries, committed } => {
