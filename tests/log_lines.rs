@@ -1,9 +1,15 @@
-//! What a node prints. Alone in its program: how tracing remembers who listens spans all threads.
+//! What a node prints. One test that listens within a program: how tracing remembers who listens spans all threads.
 
-use std::io::Write;
+#[path = "support/process.rs"]
+#[expect(dead_code, reason = "others need more of it")]
+mod process;
+
+use std::io::{Read, Write};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use process::{eventually, program};
 use quorate::{Node, NodeConfig, Outcome, Value};
 
 /// How long what must happen may take before the test fails.
@@ -69,4 +75,34 @@ async fn a_commit_is_told_once_even_after_a_restart() {
     assert!(recovered[1].contains("entries=3 committed=3"), "{text}");
     assert_eq!(told("node.listening").len(), 2, "{text}");
     assert_eq!(told("node.exposed").len(), 0, "{text}");
+}
+
+#[test]
+fn a_node_whose_log_lines_nobody_reads_commits_and_leaves_all_the_same() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let values: Vec<_> = (0..1_500).map(|n| format!("value {n} {}", "x".repeat(60))).collect();
+    let mut child = program()
+        .args(["--port", "0", "--bind", "127.0.0.1", "--no-admin", "--exit-after-commit"])
+        .arg("--data-dir")
+        .arg(directory.path())
+        .args(values.iter().flat_map(|value| ["--propose", value]))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let stdout = child.stdout.take().expect("asked for");
+    let out = std::thread::spawn(|| std::io::read_to_string(stdout).expect("UTF-8"));
+    eventually("all is committed", || out.is_finished().then_some(()));
+    let out = out.join().expect("it read");
+    assert_eq!(
+        out.lines().filter(|line| line.contains("committed")).count(),
+        values.len(),
+        "{out}"
+    );
+    let status = eventually("the process ends", || child.try_wait().expect("it is a child"));
+    assert_eq!(status.code(), Some(0));
+    let mut lines = Vec::new();
+    child.stderr.take().expect("asked for").read_to_end(&mut lines).expect("readable");
+    assert!(lines.len() > 4096, "the pipe was full: {} bytes", lines.len());
 }

@@ -6,12 +6,13 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::failure::{Code, Failure};
+use crate::cli::lines::{Lines, Rest};
 use crate::cli::output::colours_wanted;
 use crate::config::{LogFormat, Settings};
-use crate::runtime::COMMIT_TARGET;
+use crate::runtime::{COMMIT_TARGET, NODE_TARGET};
 
-/// Starts printing. Once per process.
-pub(super) fn start(settings: &Settings) -> Result<(), Failure> {
+/// Starts printing, until what it returns is dropped. Once per process.
+pub(super) fn start(settings: &Settings) -> Result<Rest, Failure> {
     let wrong = |error: String| {
         Failure::new(Code::Configuration, format!("log_level = \"{}\": {error}", settings.log_level))
             .hint("write error, warn, info, debug or trace, or pairs such as info,quorate::transport=debug")
@@ -22,7 +23,16 @@ pub(super) fn start(settings: &Settings) -> Result<(), Failure> {
         .parse(&settings.log_level)
         .map_err(|error| wrong(error.to_string()))?
         .add_directive(commits);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let (lines, rest) = Lines::start(io::stderr(), |lines| {
+        tracing::warn!(
+            target: NODE_TARGET,
+            lines,
+            hint = "whoever reads standard error is too slow or stands still; `node log` has every commit",
+            "log.lines_dropped"
+        );
+    })
+    .map_err(|error| Failure::new(Code::Configuration, format!("no thread for log lines: {error}")))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
     let started = match settings.log_format {
         LogFormat::Text => {
             let colours = io::stderr().is_terminal() && colours_wanted();
@@ -35,5 +45,6 @@ pub(super) fn start(settings: &Settings) -> Result<(), Failure> {
             .with_span_list(false)
             .try_init(),
     };
-    started.map_err(|error| wrong(error.to_string()))
+    started.map_err(|error| wrong(error.to_string()))?;
+    Ok(rest)
 }

@@ -4,6 +4,7 @@ mod args;
 mod ask;
 mod demo;
 mod failure;
+mod lines;
 mod logs;
 mod output;
 mod run;
@@ -44,7 +45,8 @@ fn obey(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         None => {
             let plan = settings::plan(&cli.run)?;
-            logs::start(&plan.settings)?;
+            // Dropped before a failure is told: the lines that led to it come first.
+            let _lines = logs::start(&plan.settings)?;
             wait_for(run::serve(&cli.run, plan))
         }
         Some(Command::Propose(args)) => wait_for(ask::propose(&args)),
