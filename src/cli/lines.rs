@@ -16,6 +16,10 @@ const KEPT_MAX: usize = 256 << 10;
 /// How long the end of the program waits for the last lines to be taken.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
+/// How long lines gather before they are written together: a wake-up for each would cost a busy node more
+/// than the writing.
+const GATHER: Duration = Duration::from_millis(2);
+
 /// How long to wait before a full pipe that does not block is tried again.
 const RETRY: Duration = Duration::from_millis(5);
 
@@ -72,6 +76,8 @@ impl Lines {
     fn write_all(&self, mut out: impl Write, missed: impl Fn(u64)) {
         let mut taken = Vec::new();
         loop {
+            self.wait();
+            thread::sleep(GATHER);
             let dropped = self.take(&mut taken);
             // A reader that is gone misses its lines; there is nobody else to tell.
             let _ = patiently(&mut out, &taken);
@@ -83,8 +89,8 @@ impl Lines {
         }
     }
 
-    /// Waits for lines and takes all of them.
-    fn take(&self, taken: &mut Vec<u8>) -> u64 {
+    /// Waits for lines.
+    fn wait(&self) {
         let mut waiting = self.waiting();
         while waiting.bytes.is_empty() {
             waiting.asleep = true;
@@ -92,6 +98,11 @@ impl Lines {
             waiting = self.0.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         waiting.asleep = false;
+    }
+
+    /// Takes all that wait.
+    fn take(&self, taken: &mut Vec<u8>) -> u64 {
+        let mut waiting = self.waiting();
         std::mem::swap(&mut waiting.bytes, taken);
         std::mem::take(&mut waiting.dropped)
     }
