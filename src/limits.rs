@@ -21,6 +21,11 @@ pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 /// How deep JSON may nest in a message. The deepest known payload needs seven.
 pub const JSON_DEPTH_MAX: usize = 32;
 
+/// How far beyond the rounds seen so far a statement may speak. Rounds go up by little more than the members in
+/// a timeout, so no honest node is ever this far ahead; one statement of the last round that can be
+/// written would otherwise leave none to lead in.
+pub const ROUNDS_AHEAD_MAX: u64 = 1 << 32;
+
 /// The most members an epoch may have: every vote goes to everybody.
 pub const MEMBERS_MAX: usize = 64;
 
@@ -80,6 +85,9 @@ pub const HANDSHAKES_MAX: usize = 256;
 
 /// Links held at once: every member and learner of a full mesh, with room for changes.
 pub const LINKS_MAX: usize = 256;
+
+/// Links held at once to nodes that are not members: a crowd of them leaves every member its place.
+pub const LINKS_TO_STRANGERS_MAX: usize = LINKS_MAX - MEMBERS_MAX;
 
 /// Silence after which a link is closed, whatever TCP believes: fifty default heartbeats.
 pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(5);

@@ -8,7 +8,11 @@ use crate::consensus::{
     Beat, Body, Effects, EpochConfig, Event, Halt, Input, Message, Read, ReadReply, Record,
     Remember, Standing, To,
 };
+use crate::limits;
 use crate::types::{NodeId, Round, Slot, Time};
+
+/// What a peer did that spoke of such a round.
+const FAR_ROUND: &str = "named a round far beyond any that can have been led";
 
 impl Machine {
     /// Takes one input. One call with a non-empty [`Effects::persist`] is one batch;
@@ -105,6 +109,9 @@ impl Machine {
             return;
         }
         self.others.heard(now, from);
+        if self.is_out_of_sight(message.body.round()) {
+            return misbehaved(fx, from, FAR_ROUND);
+        }
         match message.body {
             Body::Vote(vote) => self.on_vote(now, fx, from, vote),
             Body::Prepare(prepare) => self.on_prepare(now, fx, from, prepare.round),
@@ -132,6 +139,9 @@ impl Machine {
             return;
         }
         self.others.heard(now, from);
+        if self.is_out_of_sight(beat.round()) {
+            return misbehaved(fx, from, FAR_ROUND);
+        }
         match self.others.told(from, beat) {
             Told::News => {}
             Told::Old => return,
@@ -145,7 +155,8 @@ impl Machine {
             }
         }
         self.others.committed(from, beat.committed);
-        for round in [beat.promised, beat.accepted].into_iter().flatten() {
+        // Who suspects a round has seen it: of a round that died with all who promised it others hear only so.
+        for round in [beat.promised, beat.accepted, beat.suspects].into_iter().flatten() {
             self.see_round(now, round);
         }
         if let Some(round) = beat.candidate {
@@ -166,6 +177,13 @@ impl Machine {
         self.repair(from, beat.accepted, beat.voted);
         self.on_commit(now, fx, from, beat.committed, None);
         self.urgent |= beat.suspects.is_some() || !beat.healthy;
+    }
+
+    /// Whether no honest member can be so far ahead. What is not heard is as good as lost, which is always safe.
+    fn is_out_of_sight(&self, round: Option<Round>) -> bool {
+        round.is_some_and(|round| {
+            round.0.saturating_sub(self.view.round.0) > limits::ROUNDS_AHEAD_MAX
+        })
     }
 
     /// R15: a peer says what this node announced in an earlier life.

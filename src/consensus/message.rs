@@ -48,6 +48,25 @@ pub enum Body {
     Remember(Remember),
 }
 
+impl Body {
+    /// The highest round that is named.
+    pub(super) fn round(&self) -> Option<Round> {
+        match self {
+            Self::Vote(vote) => Some(vote.round),
+            Self::Prepare(prepare) => Some(prepare.round),
+            Self::Promise(promise) => Some(promise.round).max(promise.accepted),
+            Self::Propose(propose) => Some(propose.round),
+            Self::Refuse(refuse) => refuse.promised,
+            Self::Remember(remember) => remember.promised.max(remember.accepted),
+            Self::Fetch(_)
+            | Self::Entries(_)
+            | Self::Submit(_)
+            | Self::Read(_)
+            | Self::ReadReply(_) => None,
+        }
+    }
+}
+
 /// See [`Body::Vote`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Vote {
@@ -194,6 +213,16 @@ pub struct Beat {
     pub leads: Option<Round>,
     /// R10: hears a quorum, syncs in time, is not late itself.
     pub healthy: bool,
+}
+
+impl Beat {
+    /// The highest round that is named.
+    pub(super) fn round(&self) -> Option<Round> {
+        [self.promised, self.accepted, self.suspects, self.candidate, self.leads]
+            .into_iter()
+            .max()
+            .flatten()
+    }
 }
 
 /// A [`Message`] as it arrives: none if its kind is of a later version, to be ignored and counted.

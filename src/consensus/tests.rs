@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::consensus::{
-    Body, Commit, Effects, EpochConfig, Event, Input, Machine, Message, Outcome, Proposal,
-    Settings, State, To,
+    Beat, Body, Commit, Effects, EpochConfig, Event, Input, Machine, Message, Outcome, Proposal,
+    Settings, State, To, Vote,
 };
+use crate::limits;
 use crate::types::{Epoch, NodeId, Position, ProposalId, Round, Slot, Time, Value};
 
 struct Seat {
@@ -334,4 +335,58 @@ fn a_proposer_that_hears_a_higher_promise_stops_leading() {
     table.tell(node(1), Input::Submit(proposal(1, "a")));
     table.settle();
     assert!((1..=3).all(|n| table.values(node(n)).len() == 1));
+}
+
+/// 4 promised round 2 to 3 and told 2 alone of it; then both die. The others are well off in round 0, but what
+/// clients give to 2 must not wait for 3 for ever.
+#[test]
+fn a_round_that_one_member_heard_of_is_told_to_all() {
+    let mut table = Table::new(5);
+    table.settle();
+    table.tell(node(3), Input::Lead { round: Round(2) });
+    table.sync(node(3));
+    let said: Vec<_> = table.wires.drain(..).collect();
+    for (from, to, message) in said {
+        if to == node(4) {
+            table.tell(to, Input::Message { from, message });
+        }
+    }
+    table.sync(node(4));
+    table.wires.clear();
+    let beat = table.seats[&node(4)].machine.beat(table.now).unwrap();
+    assert_eq!(beat.promised, Some(Round(2)));
+    table.tell(node(2), Input::Beat { from: node(4), beat });
+    table.kill(node(3));
+    table.kill(node(4));
+
+    table.tell(node(2), Input::Submit(proposal(1, "a")));
+    table.pass(Duration::from_secs(10));
+    for n in [1, 2, 5] {
+        assert_eq!(table.values(node(n)), [(1, "a".to_owned())]);
+    }
+}
+
+/// Whoever leads a round must be able to name the next one. A member that names the last that can be written is
+/// broken, and is not heard.
+#[test]
+fn a_statement_of_the_last_round_ends_nothing() {
+    let mut table = Table::new(3);
+    table.settle();
+    let far = Round(limits::INTEGER_MAX);
+    let at = Position::GENESIS;
+    let body = Body::Vote(Vote { round: far, voted: at, committed: at });
+    let message = Message { epoch: Epoch(1), body };
+    let beat = table.seats[&node(3)].machine.beat(table.now).unwrap();
+    table.kill(node(3));
+    for n in 1..=2 {
+        table.tell(node(n), Input::Message { from: node(3), message: message.clone() });
+        let beat = Beat { promised: Some(far), ..beat };
+        table.tell(node(n), Input::Beat { from: node(3), beat });
+    }
+    table.tell(node(1), Input::Submit(proposal(1, "a")));
+    table.pass(Duration::from_secs(10));
+    for n in 1..=2 {
+        assert_eq!(table.values(node(n)), [(1, "a".to_owned())]);
+        assert!(table.seats[&node(n)].machine.standing(table.now).round < Round(100));
+    }
 }
