@@ -1,4 +1,5 @@
-//! What strangers and liars send to the port: the node lives, says no, and serves the honest.
+//! What strangers and liars send to the port, as the owner of a transport sees it: what it is told, and what is
+//! counted. `tests/hostile.rs` sends the whole list to the program.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -196,15 +197,6 @@ async fn garbage_before_the_hello_is_closed() {
 }
 
 #[tokio::test]
-async fn half_a_frame_and_then_silence_ends_at_the_deadline() {
-    let mut node = Node::start();
-    let mut wire = Wire::open(&node).await;
-    wire.bytes(b"\0\0\x01\0{\"id\":").await;
-    assert_eq!(wire.next().await, None);
-    node.serves().await;
-}
-
-#[tokio::test]
 async fn a_crowd_of_silent_strangers_keeps_nobody_out() {
     let mut node = Node::start();
     let mut crowd = Vec::new();
@@ -238,58 +230,6 @@ async fn a_hello_that_does_not_fit_is_refused_by_code() {
 }
 
 #[tokio::test]
-async fn a_proof_by_another_key_is_refused() {
-    let mut node = Node::start();
-    let mut liar = Stranger::new(1);
-    liar.key = SigningKey::from_bytes(&[2; 32]);
-    let mut wire = liar.link(&node).await;
-    assert_eq!(wire.refused().await, "bad_proof");
-    node.serves().await;
-}
-
-#[tokio::test]
-async fn a_replayed_handshake_is_refused() {
-    let mut node = Node::start();
-    let honest = Stranger::new(1);
-    let (_first, theirs) = honest.greet(&node).await;
-    let recorded = honest.proof(&theirs);
-    let (mut replay, _) = honest.greet(&node).await;
-    replay.send(&recorded).await;
-    assert_eq!(replay.refused().await, "bad_proof");
-    node.serves().await;
-}
-
-#[tokio::test]
-async fn an_id_of_the_node_itself_cannot_be_claimed() {
-    let mut node = Node::start();
-    let (_, theirs) = Stranger::new(1).greet(&node).await;
-    let mut liar = Stranger::new(2);
-    liar.hello.node = theirs.node;
-    let mut wire = Wire::open(&node).await;
-    wire.send(&liar.ping()).await;
-    assert_eq!(wire.refused().await, "bad_id");
-    // With the node's own key in its hello it cannot sign.
-    liar.hello.key = theirs.key;
-    let mut wire = liar.link(&node).await;
-    assert_eq!(wire.refused().await, "bad_proof");
-    node.serves().await;
-}
-
-#[tokio::test]
-async fn a_message_from_somebody_else_closes_the_link() {
-    let mut node = Node::start();
-    let liar = Stranger::new(1);
-    let mut wire = liar.link(&node).await;
-    assert!(matches!(node.next().await, Incoming::LinkUp { .. }));
-    let mut spoofed = liar.message(Payload::Data("mine".into()));
-    spoofed.from = node.transport.node();
-    wire.send(&spoofed).await;
-    assert_eq!(node.next().await, Incoming::LinkDown { peer: liar.id() });
-    assert_eq!(wire.next().await, None);
-    node.serves().await;
-}
-
-#[tokio::test]
 async fn garbage_on_a_link_closes_it_and_unknown_kinds_do_not() {
     let mut node = Node::start();
     let peer = Stranger::new(1);
@@ -311,6 +251,23 @@ async fn garbage_on_a_link_closes_it_and_unknown_kinds_do_not() {
         assert_eq!(node.next().await, Incoming::LinkDown { peer: peer.id() });
     }
     node.serves().await;
+}
+
+#[tokio::test]
+async fn a_crowd_of_linked_strangers_leaves_a_member_its_place() {
+    let mut node = Node::start();
+    let member = Stranger::new(0);
+    node.transport.expect_members([member.id()]);
+    let mut crowd = Vec::new();
+    for seed in 1..=limits::LINKS_TO_STRANGERS_MAX {
+        let stranger = Stranger::new(u8::try_from(seed).expect("fewer than 256"));
+        crowd.push(stranger.link(&node).await);
+        assert!(matches!(node.next().await, Incoming::LinkUp { .. }));
+    }
+    let late = Stranger::new(255);
+    assert_eq!(late.link(&node).await.refused().await, "full");
+    let _link = member.link(&node).await;
+    assert!(matches!(node.next().await, Incoming::LinkUp { peer, .. } if peer == member.id()));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::runtime::{FailureClass, Handle};
 const CONNECTIONS_MAX: usize = 256;
 
 /// How long a client may take for the head of a request, waiting for the next one included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;

@@ -18,6 +18,9 @@ impl Engine {
             if let Payload::HeartBeat(beat) = message.payload {
                 // Only its words on formation are heard: it may be told that it does not belong.
                 self.step_peers(now, peers::Input::Beat { from, beat: beat.peers }, turn);
+            } else if let Some(config) = self.epoch() {
+                let members = config.members.clone();
+                turn.effects.publish.push(Event::NotAMember { node: from, members });
             }
             return;
         }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::consensus::{Entry, Record};
-use crate::engine::{Effects, Outgoing, Recipients};
+use crate::consensus::{self, Entry, EpochConfig, Record};
+use crate::engine::{Effects, Event, Outgoing, Recipients};
 use crate::runtime::disk::{Disk, Job, Reading};
 use crate::runtime::failure::RunError;
 use crate::runtime::publish::Publisher;
@@ -73,9 +73,17 @@ impl Executor {
             self.read(Reading::ForPeer(serve))?;
         }
         for event in publish {
+            if let Event::Log(consensus::Event::EpochStarted(config)) = &event {
+                self.expect_members(config);
+            }
             self.publisher.publish(now, event).map_err(RunError::Identity)?;
         }
         Ok(())
+    }
+
+    /// These nodes always find a place among the links.
+    pub(super) fn expect_members(&self, config: &EpochConfig) {
+        self.transport.expect_members(config.members.iter().chain(&config.learners).copied());
     }
 
     /// Hands to the disk what was gathered.

@@ -262,8 +262,8 @@ impl Narrator {
     }
 
     fn misbehaved(&mut self, now: Time, peer: NodeId, what: &'static str) {
-        let Some(suppressed) = self.repeats.admit(now, "peer.misbehaved", Some(peer), CONDITIONS)
-        else {
+        // One misdeed does not hide another.
+        let Some(suppressed) = self.repeats.admit(now, what, Some(peer), CONDITIONS) else {
             return;
         };
         tracing::warn!(

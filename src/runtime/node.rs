@@ -159,12 +159,16 @@ impl<L: Log + Send + 'static> Opened<L> {
             disk_reads: Arc::new(Semaphore::new(DISK_READS)),
         };
         let publisher = Publisher::new(narrator, notices, told_committed);
+        let executor = Executor::new(transport, disk, publisher);
+        if let Some(config) = engine.epoch() {
+            executor.expect_members(config);
+        }
         let stop = CancellationToken::new();
         let driver = Driver {
             facts,
             start: life,
             engine,
-            executor: Executor::new(transport, disk, publisher),
+            executor,
             sources: Sources {
                 inbox: incoming,
                 commands: waiting_commands,

@@ -16,7 +16,7 @@ use crate::transport::connection::{Connection, ReadError};
 use crate::transport::handshake::HandshakeError;
 use crate::transport::incoming::Incoming;
 use crate::transport::link::count;
-use crate::transport::shared::{Offer, Request, Shared, Verdict};
+use crate::transport::shared::{Offer, Request, Shared, Verdict, no_place};
 use crate::types::NodeId;
 use crate::wire::{RefusalCode, Side};
 
@@ -219,10 +219,7 @@ async fn attempt_at(shared: &Arc<Shared>, remote: SocketAddr) -> Outcome {
             shared.tasks.spawn(async move { connection.part(&last, PARTING).await });
             Outcome::Failed(RefusalCode::DuplicateIdentity.as_str(), reason)
         }
-        Ok(Verdict::Full(_)) => Outcome::Failed(
-            RefusalCode::Full.as_str(),
-            format!("{} links are up, the most that can be", limits::LINKS_MAX),
-        ),
+        Ok(Verdict::Full(_)) => Outcome::Failed(RefusalCode::Full.as_str(), no_place()),
         Ok(Verdict::Kept | Verdict::Unneeded(_)) | Err(_) => Outcome::Met(node),
     }
 }

@@ -56,7 +56,7 @@ async fn consider(shared: &Arc<Shared>, places: &mut BTreeMap<NodeId, Place>, of
         return turn_away(offer, Verdict::Unneeded);
     }
     let Some(place) = places.get_mut(&peer) else {
-        if places.len() >= limits::LINKS_MAX {
+        if !has_room(shared, places, peer) {
             return turn_away(offer, Verdict::Full);
         }
         let link = start(shared, offer, candidate).await;
@@ -85,6 +85,14 @@ async fn consider(shared: &Arc<Shared>, places: &mut BTreeMap<NodeId, Place>, of
             }
         }
     }
+}
+
+/// Strangers leave room for every member, of whom there are at most [`limits::MEMBERS_MAX`].
+fn has_room(shared: &Shared, places: &BTreeMap<NodeId, Place>, peer: NodeId) -> bool {
+    let members = shared.members.lock().expect("no holder of this lock panics");
+    let strangers = places.keys().filter(|place| !members.contains(place)).count();
+    places.len() < limits::LINKS_MAX
+        && (members.contains(&peer) || strangers < limits::LINKS_TO_STRANGERS_MAX)
 }
 
 /// Gives the connection back to whoever offered it.
@@ -130,6 +138,7 @@ async fn start(shared: &Arc<Shared>, offer: Box<Offer>, candidate: Candidate) ->
         shared.inbox.clone(),
         shared.link_silence_max,
         shared.closing.clone(),
+        shared.notices.clone(),
     );
     let (keeper, ended) = (shared.keeper.clone(), link.clone());
     let writer = shared.tasks.spawn(writer);

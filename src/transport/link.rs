@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::transport::connection::{FrameReader, FrameWriter, ReadError};
 use crate::transport::incoming::Incoming;
 use crate::transport::links::Candidate;
+use crate::transport::notices::Notices;
 use crate::transport::outbox::{NoRoom, Outbox};
 use crate::types::NodeId;
 use crate::wire::{Decoded, HEAD_BYTES, Message, MessageType, Payload, Refusal};
@@ -148,11 +149,12 @@ pub(crate) async fn read(
     inbox: mpsc::Sender<Incoming>,
     silence_max: Duration,
     closing: CancellationToken,
+    notices: Arc<Notices>,
 ) {
     reader.expect_peer();
     let work = async {
         loop {
-            let batch = gather(&link, &mut reader)?;
+            let batch = gather(&link, &mut reader, &notices)?;
             // A full inbox stops the reading, and so the peer: that is its bound.
             if !batch.is_empty() && !closing.is_cancelled() {
                 tokio::select! {
@@ -176,7 +178,11 @@ pub(crate) async fn read(
 }
 
 /// The messages that are there whole.
-fn gather(link: &Link, reader: &mut FrameReader) -> Result<Vec<Message>, LinkEnd> {
+fn gather(
+    link: &Link,
+    reader: &mut FrameReader,
+    notices: &Notices,
+) -> Result<Vec<Message>, LinkEnd> {
     let mut batch = Vec::new();
     let (mut frames, mut bytes) = (0, 0);
     let outcome = loop {
@@ -195,7 +201,10 @@ fn gather(link: &Link, reader: &mut FrameReader) -> Result<Vec<Message>, LinkEnd
             break Err(LinkEnd::Spoofed { claimed: from });
         }
         match decoded {
-            Decoded::UnknownKind { .. } => count(&link.counters.unknown, 1),
+            Decoded::UnknownKind { message_type, .. } => {
+                count(&link.counters.unknown, 1);
+                say_unknown(link, &message_type, notices);
+            }
             Decoded::Message(Message { payload: Payload::Pong(pong), .. })
                 if pong.refused.is_some() =>
             {
@@ -207,4 +216,12 @@ fn gather(link: &Link, reader: &mut FrameReader) -> Result<Vec<Message>, LinkEnd
     count(&link.counters.frames_in, frames);
     count(&link.counters.bytes_in, bytes);
     outcome.map(|()| batch)
+}
+
+fn say_unknown(link: &Link, message_type: &str, notices: &Notices) {
+    let peer = link.peer;
+    if let Some(untold) = notices.admit(&peer.to_string(), "unknown", Instant::now()) {
+        let (name, hint) = (&link.name, "it was passed over; a later version may run there");
+        tracing::warn!(%peer, name, message_type, untold, hint, "message.unknown");
+    }
 }

@@ -17,7 +17,7 @@ use crate::transport::connection::{Connection, ReadError};
 use crate::transport::handshake::HandshakeError;
 use crate::transport::incoming::Incoming;
 use crate::transport::link::count;
-use crate::transport::shared::{Offer, Request, Shared, Verdict};
+use crate::transport::shared::{Offer, Request, Shared, Verdict, no_place};
 use crate::wire::{RefusalCode, Side};
 
 /// Connections that the system holds while this program does not accept.
@@ -66,7 +66,7 @@ fn listen_on(address: SocketAddr) -> Result<TcpListener, StartError> {
 pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
     let mut pause = ACCEPT_PAUSE_MIN;
     // Those that have proven nothing yet, the oldest first: at most `HANDSHAKES_MAX`.
-    let mut strangers: VecDeque<CancellationToken> = VecDeque::new();
+    let mut strangers: VecDeque<(CancellationToken, IpAddr)> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
             () = shared.closing.cancelled() => return,
@@ -75,16 +75,23 @@ pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
         match accepted {
             Ok((stream, remote)) => {
                 pause = ACCEPT_PAUSE_MIN;
-                strangers.retain(|stranger| !stranger.is_cancelled());
+                let source = remote.ip().to_canonical();
+                strangers.retain(|(stranger, _)| !stranger.is_cancelled());
                 if strangers.len() >= limits::HANDSHAKES_MAX
-                    && let Some(oldest) = strangers.pop_front()
+                    && let Some((oldest, source)) = strangers.pop_front()
                 {
                     oldest.cancel();
                     count(&shared.evicted, 1);
+                    tell(
+                        &shared,
+                        source,
+                        "crowd",
+                        "it said no hello, and as many newer connections wait as can be",
+                    );
                 }
                 let stranger = shared.closing.child_token();
-                strangers.push_back(stranger.clone());
-                shared.tasks.spawn(welcome(shared.clone(), stream, remote.ip(), stranger));
+                strangers.push_back((stranger.clone(), source));
+                shared.tasks.spawn(welcome(shared.clone(), stream, source, stranger));
             }
             Err(error) => {
                 if shared.notices.admit("listener", "accept", Instant::now()).is_some() {
@@ -113,7 +120,6 @@ async fn welcome(
 ) {
     let is_evicted = stranger.clone();
     let _stranger = stranger.drop_guard();
-    let source = source.to_canonical();
     let Ok(mut connection) = Connection::new(stream) else { return };
     let outcome = tokio::select! {
         () = is_evicted.cancelled() => return,
@@ -144,11 +150,7 @@ async fn welcome(
                     ),
                     connection,
                 ),
-                Ok(Verdict::Full(connection)) => (
-                    RefusalCode::Full,
-                    format!("{} links are up, the most that can be", limits::LINKS_MAX),
-                    connection,
-                ),
+                Ok(Verdict::Full(connection)) => (RefusalCode::Full, no_place(), connection),
                 Ok(Verdict::Kept) | Err(_) => return,
             }
         }
@@ -184,6 +186,10 @@ async fn welcome(
 
 fn warn(shared: &Shared, source: IpAddr, code: &'static str, reason: &str) {
     count(&shared.refused, 1);
+    tell(shared, source, code, reason);
+}
+
+fn tell(shared: &Shared, source: IpAddr, code: &'static str, reason: &str) {
     if let Some(untold) = shared.notices.admit(&source.to_string(), code, Instant::now()) {
         tracing::warn!(%source, code, reason, untold, "connection.refused");
     }

@@ -1,46 +1,64 @@
-//! What the operator is told about peers that misbehave: once, then again only after a while.
+//! What the operator is told about peers that misbehave: a bounded number of lines, whoever sends how much.
+//!
+//! One thing, that is who and what, is told at its first occurrence in a while, then at the 10th, the
+//! 100th and so on, each time with how many were not told. Strangers choose who they are, so only so
+//! many things are told apart; what comes beyond them in the same while counts as one.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// The shortest time between two lines about one thing.
-const AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// How long occurrences of one thing are counted before counting starts anew.
+const WHILE: Duration = Duration::from_secs(60);
 
-/// Things remembered. Beyond that the oldest is forgotten: strangers choose the keys.
-const ENTRIES_MAX: usize = 1_024;
+/// Things told apart. Beyond that all of one kind count as one.
+const THINGS_MAX: usize = 64;
 
 /// Decides whether a line is worth writing, by what it is about.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
-    /// When each thing was last told, and how often it happened since.
-    told: Mutex<BTreeMap<Thing, (Instant, u64)>>,
+    told: Mutex<BTreeMap<Thing, Count>>,
 }
 
-/// Whom a line is about, and what.
-type Thing = (String, &'static str);
+/// Whom a line is about, and what; many, if nobody.
+type Thing = (Option<String>, &'static str);
+
+/// How often a thing happened lately.
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    since: Instant,
+    happened: u64,
+    untold: u64,
+}
 
 impl Notices {
     /// Whether `what` about `whom` is to be told now; then with the number of times it was not.
     pub(crate) fn admit(&self, whom: &str, what: &'static str, now: Instant) -> Option<u64> {
         let mut told = self.told.lock().expect("no holder of this lock panics");
-        if let Some((last, untold)) = told.get_mut(&(whom.to_owned(), what)) {
-            if now.saturating_duration_since(*last) < AGAIN_AFTER {
-                *untold += 1;
-                return None;
+        let is_over = |count: &Count| now.saturating_duration_since(count.since) >= WHILE;
+        let mut thing = (Some(whom.to_owned()), what);
+        if !told.contains_key(&thing) && told.len() >= THINGS_MAX {
+            // Those of nobody in particular are as few as the kinds of lines.
+            told.retain(|(whom, _), count| whom.is_none() || !is_over(count));
+            if told.keys().filter(|(whom, _)| whom.is_some()).count() >= THINGS_MAX {
+                thing.0 = None;
             }
-            *last = now;
-            return Some(std::mem::take(untold));
         }
-        if told.len() >= ENTRIES_MAX
-            && let Some(oldest) =
-                told.iter().min_by_key(|(_, (last, _))| *last).map(|(key, _)| key.clone())
-        {
-            told.remove(&oldest);
+        let count = told.entry(thing).or_insert(Count { since: now, happened: 0, untold: 0 });
+        if is_over(count) {
+            (count.since, count.happened) = (now, 0);
         }
-        told.insert((whom.to_owned(), what), (now, 0));
-        Some(0)
+        count.happened += 1;
+        if is_power_of_ten(count.happened) {
+            return Some(std::mem::take(&mut count.untold));
+        }
+        count.untold += 1;
+        None
     }
+}
+
+fn is_power_of_ten(number: u64) -> bool {
+    number.checked_ilog10().is_some_and(|digits| 10_u64.pow(digits) == number)
 }
 
 #[cfg(test)]
@@ -48,25 +66,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_thing_is_told_once_a_minute_with_what_was_left_out() {
+    fn one_thing_is_told_at_powers_of_ten_with_what_was_left_out() {
         let notices = Notices::default();
         let start = Instant::now();
-        assert_eq!(notices.admit("a", "x", start), Some(0));
-        assert_eq!(notices.admit("a", "x", start + AGAIN_AFTER / 2), None);
+        let told: Vec<_> =
+            (1..=1_000).filter_map(|nth| Some((nth, notices.admit("a", "x", start)?))).collect();
+        assert_eq!(told, [(1, 0), (10, 8), (100, 89), (1_000, 899)]);
         assert_eq!(notices.admit("a", "y", start), Some(0));
         assert_eq!(notices.admit("b", "x", start), Some(0));
-        assert_eq!(notices.admit("a", "x", start + AGAIN_AFTER), Some(1));
     }
 
     #[test]
-    fn strangers_do_not_grow_it() {
+    fn after_a_while_a_thing_is_told_again() {
         let notices = Notices::default();
         let start = Instant::now();
-        for (n, at) in (0..2 * ENTRIES_MAX).zip(1..) {
-            notices.admit(&n.to_string(), "x", start + Duration::from_micros(at));
-        }
-        assert_eq!(notices.told.lock().unwrap().len(), ENTRIES_MAX);
-        let newest = (2 * ENTRIES_MAX - 1).to_string();
-        assert_eq!(notices.admit(&newest, "x", start + Duration::from_secs(1)), None);
+        assert_eq!(notices.admit("a", "x", start), Some(0));
+        assert_eq!(notices.admit("a", "x", start + WHILE / 2), None);
+        assert_eq!(notices.admit("a", "x", start + WHILE), Some(1));
+        assert_eq!(notices.admit("a", "x", start + WHILE), None);
+    }
+
+    #[test]
+    fn strangers_without_number_grow_neither_memory_nor_lines() {
+        let notices = Notices::default();
+        let start = Instant::now();
+        let flood =
+            |at| (0..100_000).filter_map(|n| notices.admit(&n.to_string(), "x", at)).count();
+        // Each of the first in its own name, all others together at 1, 10, … 10,000.
+        assert_eq!(flood(start), THINGS_MAX + 5);
+        assert_eq!(notices.told.lock().unwrap().len(), THINGS_MAX + 1);
+        // The next while is told as the first one was.
+        assert_eq!(flood(start + WHILE), THINGS_MAX + 5);
+        assert!(notices.told.lock().unwrap().len() <= THINGS_MAX + 1);
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::limits;
 use crate::transport::connection::Connection;
 use crate::transport::handshake::Local;
 use crate::transport::incoming::Incoming;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
     /// Whom links lead to, for dialers that wait for the end of one.
     pub(crate) linked: watch::Sender<BTreeSet<NodeId>>,
+    /// Who always finds a place: see [`limits::LINKS_TO_STRANGERS_MAX`].
+    pub(crate) members: Mutex<BTreeSet<NodeId>>,
     /// What the owner is told. Bounded by the owner; a full one stops the reading of sockets.
     pub(crate) inbox: mpsc::Sender<Incoming>,
     /// What the keeper is asked. As many wait as there are handshakes and links.
@@ -40,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) refused: AtomicU64,
     /// Silent strangers that made room for newer ones.
     pub(crate) evicted: AtomicU64,
-    pub(crate) notices: Notices,
+    pub(crate) notices: Arc<Notices>,
     /// No new links, no more incoming messages.
     pub(crate) closing: CancellationToken,
     /// Everything ends now.
@@ -91,4 +94,12 @@ pub(crate) enum Verdict {
     Duplicate(Connection, u64),
     /// There are as many links as can be.
     Full(Connection),
+}
+
+/// What a peer is told that finds no place.
+pub(crate) fn no_place() -> String {
+    format!(
+        "{} nodes that are no members are linked, the most that can be; a member finds a place: see what          these nodes are, and which cluster this one belongs to",
+        limits::LINKS_TO_STRANGERS_MAX
+    )
 }

@@ -20,7 +20,6 @@ use crate::transport::incoming::Incoming;
 use crate::transport::keeper;
 use crate::transport::link::{Link, LinkEnd};
 use crate::transport::listener;
-use crate::transport::notices::Notices;
 use crate::transport::outbox::NoRoom;
 use crate::transport::shared::Shared;
 use crate::types::{MessageId, NodeId};
@@ -150,13 +149,14 @@ impl Transport {
             redial_max: config.redial_max,
             seed: config.seed,
             links: Mutex::default(),
+            members: Mutex::default(),
             linked: watch::Sender::new(BTreeSet::new()),
             inbox,
             keeper,
             dials: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
-            notices: Notices::default(),
+            notices: Arc::default(),
             closing: abort.child_token(),
             abort: abort.clone(),
             tasks: TaskTracker::new(),
@@ -216,6 +216,12 @@ impl Transport {
             }
         }
         if full.is_empty() { Ok(()) } else { Err(SendError::Full(full)) }
+    }
+
+    /// From now on these are the members: each finds a place, however many strangers are linked.
+    pub fn expect_members(&self, members: impl IntoIterator<Item = NodeId>) {
+        let members = members.into_iter().collect();
+        *self.shared.members.lock().expect("no holder of this lock panics") = members;
     }
 
     /// Closes the link to a peer, if there is one. Listed addresses are dialled again.
