@@ -43,11 +43,13 @@ impl Narrator {
     }
 
     /// What the log held when it was opened.
-    pub(super) fn recovered(&self, last: Position, committed: Position) {
+    pub(super) fn recovered(&self, last: Position, committed: Position, torn: bool) {
+        let cut = torn.then_some("a batch that was being written when the machine stopped");
         tracing::info!(
             target: NODE_TARGET,
             entries = last.slot.0,
             committed = committed.slot.0,
+            cut,
             "log.recovered"
         );
     }

@@ -118,7 +118,7 @@ impl Opened<DurableLog<RealDisk>> {
 impl<L: Log + Send + 'static> Opened<L> {
     /// Starts the disk, the sockets and the driver.
     fn run(self, config: NodeConfig, listener: Option<TcpListener>) -> Result<Node, StartError> {
-        let Self { identity, log, recovered: Recovered { state, proposals } } = self;
+        let Self { identity, log, recovered: Recovered { state, proposals, torn } } = self;
         let (me, life) = (identity.node(), identity.boot());
         let seed = random_seed()?;
         let (last, committed) = (state.last(), state.committed);
@@ -135,7 +135,7 @@ impl<L: Log + Send + 'static> Opened<L> {
         let engine = Engine::new(me, life, settings, seed, state, proposals, Time::ZERO);
 
         let narrator = Narrator::new(me, &config.name);
-        narrator.recovered(last, committed);
+        narrator.recovered(last, committed, torn);
         let (notices, _) = broadcast::channel(NOTICES);
         let (told_committed, committed) = watch::channel(committed);
         let (commands, waiting_commands) = mpsc::channel(COMMANDS);

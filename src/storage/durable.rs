@@ -29,9 +29,9 @@ impl<D: Disk> DurableLog<D> {
     /// # Errors
     /// [`LogError`]; where it is [`LogError::Damaged`] or [`LogError::Foreign`], nothing was changed.
     pub fn open(disk: &D, settings: Settings) -> Result<(Self, Recovered), LogError> {
-        let Recovery { generation, state, mut chain, committed } =
-            recovery::recover(disk, &settings)?;
-        let recovered = recovery::recovered(&state, &chain, &committed, &settings)?;
+        let found = recovery::recover(disk, &settings)?;
+        let recovered = recovery::recovered(&found, &settings)?;
+        let Recovery { generation, state, mut chain, committed, .. } = found;
         recovery::bind(disk, settings.node)?;
         chain.cut()?;
         chain.append(committed.iter())?;

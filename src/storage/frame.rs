@@ -66,14 +66,16 @@ pub(super) fn at(file: &[u8], offset: usize) -> Option<Frame<'_>> {
         return None;
     }
     Some(Frame {
-        header: Header {
-            generation: u64_at(head, 8),
-            salt: u64_at(head, 16),
-            durable: u64_at(head, 24),
-        },
+        header: header(file, offset)?,
         payload: &covered[HEADER - 8..],
         end: offset + end.next_multiple_of(ALIGNMENT),
     })
+}
+
+/// What the bytes at `offset` say if they are the head of a frame, whole or not.
+pub(super) fn header(file: &[u8], offset: usize) -> Option<Header> {
+    let head = file.get(offset..)?.first_chunk::<HEADER>()?;
+    Some(Header { generation: u64_at(head, 8), salt: u64_at(head, 16), durable: u64_at(head, 24) })
 }
 
 /// The first frame behind `offset` whose header, and then whose checksum, is as wanted.
@@ -84,12 +86,7 @@ pub(super) fn find_behind(
 ) -> Option<usize> {
     let first = (offset + 1).next_multiple_of(ALIGNMENT);
     (first..file.len().saturating_sub(HEADER - 1)).step_by(ALIGNMENT).find(|&candidate| {
-        let head = file[candidate..].first_chunk::<HEADER>().expect("a header fits");
-        wanted(Header {
-            generation: u64_at(head, 8),
-            salt: u64_at(head, 16),
-            durable: u64_at(head, 24),
-        }) && at(file, candidate).is_some()
+        wanted(header(file, candidate).expect("a header fits")) && at(file, candidate).is_some()
     })
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Generation {
     pub(super) snapshot: Snapshot,
     /// What followed, batch by batch, each with its offset.
     pub(super) batches: Vec<(u64, Vec<Record>)>,
+    /// Whether part of a later batch stands behind them.
+    pub(super) torn: bool,
 }
 
 /// Reads the files and changes nothing; none if no generation has ever begun. What a crash tore off is
@@ -65,10 +67,10 @@ pub(super) fn find<D: Disk>(disk: &D) -> Result<Option<Generation>, LogError> {
     }
     let Some(number) = newest else { return Ok(None) };
     let which = index(number);
-    let (snapshot, batches) = replay(&files[which], &|offset, what| {
+    let (snapshot, batches, torn) = replay(&files[which], &|offset, what| {
         LogError::damaged(&disk.path(NAMES[which]), offset as u64, what)
     })?;
-    Ok(Some(Generation { number, snapshot, batches }))
+    Ok(Some(Generation { number, snapshot, batches, torn }))
 }
 
 /// The file of a generation.
@@ -80,7 +82,7 @@ fn index(generation: u64) -> usize {
     usize::from(generation % 2 == 1)
 }
 
-type Replayed = (Snapshot, Vec<(u64, Vec<Record>)>);
+type Replayed = (Snapshot, Vec<(u64, Vec<Record>)>, bool);
 
 fn replay(
     file: &[u8],
@@ -101,7 +103,9 @@ fn replay(
     if frame::find_behind(file, offset, synced_past_it).is_some() {
         return Err(damaged(offset, "a synced batch is not what was written"));
     }
-    Ok((snapshot, batches))
+    let torn = frame::header(file, offset).is_some_and(ours)
+        || frame::find_behind(file, offset, ours).is_some();
+    Ok((snapshot, batches, torn))
 }
 
 fn batch(payload: &[u8]) -> Result<Vec<Record>, Malformed> {

@@ -43,4 +43,7 @@ pub struct Recovered {
     pub state: State,
     /// The ids that are remembered (R13), each with the slot in which it took effect, in slot order.
     pub proposals: Vec<(ProposalId, Slot)>,
+    /// Behind the last record something of a later batch was found, not whole: it was not synced when the machine
+    /// stopped, nothing had been said of it, and it is cut.
+    pub torn: bool,
 }

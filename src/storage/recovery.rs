@@ -27,6 +27,8 @@ pub(super) struct Recovery<D: Disk> {
     pub(super) chain: Chain<D>,
     /// What was committed since.
     pub(super) committed: Vec<Entry>,
+    /// See [`Recovered::torn`].
+    pub(super) torn: bool,
 }
 
 /// What an opening of this disk would find; nothing is changed, not even what a crash tore off.
@@ -34,8 +36,7 @@ pub(super) struct Recovery<D: Disk> {
 /// # Errors
 /// As [`crate::storage::DurableLog::open`].
 pub fn inspect<D: Disk>(disk: &D, settings: &Settings) -> Result<Recovered, LogError> {
-    let Recovery { state, chain, committed, .. } = recover(disk, settings)?;
-    recovered(&state, &chain, &committed, settings)
+    recovered(&recover(disk, settings)?, settings)
 }
 
 /// Reads everything and changes nothing.
@@ -54,13 +55,14 @@ pub(super) fn recover<D: Disk>(disk: &D, settings: &Settings) -> Result<Recovery
                 state: State::default(),
                 chain: open(Mark::default(), Position::GENESIS)?,
                 committed: Vec::new(),
+                torn: false,
             })
         }
         Some(_) if !is_bound => {
             let what = "the file is missing, and with it whose log this is";
             Err(LogError::damaged(&disk.path(FORMAT), 0, what))
         }
-        Some(Generation { number: generation, snapshot, mut batches }) => {
+        Some(Generation { number: generation, snapshot, mut batches, torn }) => {
             let chain = open(snapshot.chain, snapshot.committed)?;
             let path = disk.path(journal::name(generation));
             let (before, retained) = retained(&chain, snapshot.held_behind)?;
@@ -86,16 +88,14 @@ pub(super) fn recover<D: Disk>(disk: &D, settings: &Settings) -> Result<Recovery
             }
             let Settings { retained_slots, retained_bytes, .. } = settings;
             state.trim(state.committed.slot, 2 * retained_slots, 2 * retained_bytes);
-            Ok(Recovery { generation, state, chain, committed })
+            Ok(Recovery { generation, state, chain, committed, torn })
         }
     }
 }
 
 /// What the machine is built from.
 pub(super) fn recovered<D: Disk>(
-    state: &State,
-    chain: &Chain<D>,
-    committed: &[Entry],
+    Recovery { state, chain, committed, torn, .. }: &Recovery<D>,
     settings: &Settings,
 ) -> Result<Recovered, LogError> {
     let mut state = state.clone();
@@ -116,7 +116,7 @@ pub(super) fn recovered<D: Disk>(
             ids.see(proposal.id, proposal.until, entry.slot());
         }
     }
-    Ok(Recovered { proposals: ids.remembered(state.committed.slot), state })
+    Ok(Recovered { proposals: ids.remembered(state.committed.slot), state, torn: *torn })
 }
 
 /// The rule of R13: an id takes effect once while it is remembered, and not beyond its end.
