@@ -36,7 +36,12 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a node that logs JSON, and serves HTTP on a port that the system chooses.
     pub(crate) fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut child = program()
+        Self::start_by(program(), directory, arguments)
+    }
+
+    /// The same, by a command that was prepared.
+    pub(crate) fn start_by(mut command: Command, directory: &Path, arguments: &[&str]) -> Self {
+        let mut child = command
             .args(arguments)
             .args(["--bind", "127.0.0.1", "--admin-port", "0", "--log-format", "json"])
             .arg("--data-dir")
@@ -69,7 +74,16 @@ impl Process {
     #[track_caller]
     pub(crate) fn any_line(&mut self, fits: impl Fn(&Json) -> bool) -> Json {
         let found = self.line_or_end(fits);
-        found.unwrap_or_else(|| panic!("the line did not come; there are\n{}", self.raw.join("\n")))
+        found.unwrap_or_else(|| {
+            let commits = |raw: &&String| raw.contains("value.committed");
+            let (commits, others): (Vec<_>, Vec<_>) = self.raw.iter().partition(commits);
+            let others: Vec<_> = others.into_iter().map(String::as_str).collect();
+            panic!(
+                "the line did not come; beside {} commits there are\n{}",
+                commits.len(),
+                others.join("\n")
+            )
+        })
     }
 
     /// The same; none if the process ends before.
