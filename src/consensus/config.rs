@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::consensus::mutant::{self, Mutant};
+use crate::limits;
 use crate::types::{Epoch, NodeId, Round};
 
 /// Which faults the members may have.
@@ -59,11 +60,13 @@ impl EpochConfig {
         self.members[usize::try_from(round.0 % n).expect("below the number of members")]
     }
 
-    /// The lowest round above `floor` that `member` proposes in; any round if `floor` is none.
+    /// The lowest round above `floor` that `member` proposes in; any round if `floor` is none. There is none
+    /// beyond [`limits::INTEGER_MAX`], which no message could name.
     pub fn next_round_of(&self, member: NodeId, floor: Option<Round>) -> Option<Round> {
         let index = self.members.binary_search(&member).ok()? as u64;
         let n = self.members.len() as u64;
         let from = floor.map_or(0, |round| round.0 + 1);
-        Some(Round(from + (index + n - from % n) % n))
+        let round = Round(from + (index + n - from % n) % n);
+        (round.0 <= limits::INTEGER_MAX).then_some(round)
     }
 }

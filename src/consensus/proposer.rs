@@ -201,8 +201,10 @@ impl Machine {
     }
 
     /// R13: a client's proposal.
-    pub(super) fn on_proposal(&mut self, now: Time, fx: &mut Effects, proposal: Proposal) {
+    pub(super) fn on_proposal(&mut self, now: Time, fx: &mut Effects, mut proposal: Proposal) {
         let id = proposal.id;
+        // No log comes that far: such an end bounds nothing, and no message could name it.
+        proposal.until = proposal.until.filter(|until| until.0 <= limits::INTEGER_MAX);
         let refused = if let Some(slot) = self.known.slot(id) {
             Outcome::Duplicate(slot)
         } else if self.config().is_none() {

@@ -389,4 +389,31 @@ fn a_statement_of_the_last_round_ends_nothing() {
         assert_eq!(table.values(node(n)), [(1, "a".to_owned())]);
         assert!(table.seats[&node(n)].machine.standing(table.now).round < Round(100));
     }
+
+#[test]
+fn an_end_that_no_message_can_name_bounds_nothing() {
+    let mut table = Table::new(3);
+    table.settle();
+    for (id, until) in [(1, u64::MAX), (2, limits::INTEGER_MAX + 1), (3, limits::INTEGER_MAX)] {
+        let proposal = Proposal { until: Some(Slot(until)), ..proposal(id, "a") };
+        table.tell(node(2), Input::Submit(proposal));
+        table.settle();
+    }
+    let ends: Vec<_> = table.seats[&node(1)]
+        .committed
+        .iter()
+        .filter_map(|commit| commit.entry.proposal())
+        .map(|proposal| proposal.until)
+        .collect();
+    assert_eq!(ends, [None, None, Some(Slot(limits::INTEGER_MAX))]);
+}
+
+#[test]
+fn no_round_is_led_that_no_message_can_name() {
+    let config = EpochConfig::new(Epoch(1), (1..=3).map(node));
+    let last = Round(limits::INTEGER_MAX);
+    let others: Vec<_> = config.members.iter().filter(|m| **m != config.proposer(last)).collect();
+    assert!(others.iter().all(|m| config.next_round_of(**m, Some(last)).is_none()));
+    assert_eq!(config.next_round_of(config.proposer(last), Some(Round(last.0 - 1))), Some(last));
+    assert_eq!(config.next_round_of(config.proposer(last), Some(last)), None);
 }

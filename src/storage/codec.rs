@@ -11,6 +11,8 @@ use crate::types::{Digest, Epoch, NodeId, Position, ProposalId, Round, Slot, Val
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) &'static str);
 
+const BEYOND: Malformed = Malformed("a number beyond 2^53");
+
 const EPOCH: u8 = 1;
 const PROMISE: u8 = 2;
 const ADOPT: u8 = 3;
@@ -239,15 +241,19 @@ impl<'b> Decoder<'b> {
         Ok(Position { slot: Slot(self.counter()?), hash: Digest::new(self.array()?) })
     }
 
+    /// See [`put_optional`].
     pub(super) fn optional(&mut self) -> Result<Option<u64>, Malformed> {
-        Ok(self.counter()?.checked_sub(1))
+        match self.u64()?.checked_sub(1) {
+            Some(number) if number > limits::INTEGER_MAX => Err(BEYOND),
+            number => Ok(number),
+        }
     }
 
     /// A number that every counter of the house may hold.
     pub(super) fn counter(&mut self) -> Result<u64, Malformed> {
         match self.u64()? {
             number if number <= limits::INTEGER_MAX => Ok(number),
-            _ => Err(Malformed("a number beyond 2^53")),
+            _ => Err(BEYOND),
         }
     }
 
@@ -295,11 +301,16 @@ mod tests {
                 until,
             })
         };
-        let contents =
-            [value(None), value(Some(Slot(0))), Kind::Config(config.clone()), Kind::Noop]
-                .map(|kind| Content { epoch: Epoch(1), kind });
+        let contents = [
+            value(None),
+            value(Some(Slot(0))),
+            value(Some(Slot(limits::INTEGER_MAX))),
+            Kind::Config(config.clone()),
+            Kind::Noop,
+        ]
+        .map(|kind| Content { epoch: Epoch(1), kind });
         let entries = Entry::chain(Position::GENESIS, contents);
-        let tip = entries[3].position();
+        let tip = entries[4].position();
         vec![
             Record::Epoch { config, base: Position::GENESIS },
             Record::Promise { round: Round(3) },
