@@ -12,7 +12,7 @@ use crate::config::{Fault, Key, Kind, Layer, Origin, Written};
 /// one run of the program shows all that is to be mended.
 pub fn read_file(path: &Path) -> (Layer, Vec<Fault>) {
     match fs::read_to_string(path) {
-        Ok(text) => read(path, &text),
+        Ok(text) => read_text(path, &text),
         Err(error) => {
             let fault = Fault {
                 what: format!("the configuration file {} cannot be read: {error}", path.display()),
@@ -24,7 +24,8 @@ pub fn read_file(path: &Path) -> (Layer, Vec<Fault>) {
     }
 }
 
-fn read(path: &Path, text: &str) -> (Layer, Vec<Fault>) {
+/// Reads the text of a file; `path` is told in its faults, of which see [`read_file`].
+pub fn read_text(path: &Path, text: &str) -> (Layer, Vec<Fault>) {
     let mut layer = Layer::default();
     let mut faults = Vec::new();
     let at = |offset: usize| Origin::File {
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> Vec<(usize, String)> {
-        let (_, faults) = read(Path::new("n.toml"), text);
+        let (_, faults) = read_text(Path::new("n.toml"), text);
         faults
             .into_iter()
             .map(|fault| match fault.origin {
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn every_kind_is_read() {
         let text = "port = 8_002\npeers = [\"a:1\", \"b:2\"]\nadmin = false\ncluster = \"blue\"\n";
-        let (layer, faults) = read(Path::new("n.toml"), text);
+        let (layer, faults) = read_text(Path::new("n.toml"), text);
         assert_eq!(faults, []);
         assert_eq!(layer.get(Key::Port).unwrap().texts, ["8002"]);
         assert_eq!(layer.get(Key::Peers).unwrap().texts, ["a:1", "b:2"]);

@@ -12,7 +12,7 @@ mod resolve;
 pub use address::{Address, AddressError};
 pub use duration::parse_duration;
 pub use fault::{Fault, Origin};
-pub use file::read_file;
+pub use file::{read_file, read_text};
 pub use key::{Key, Kind};
 pub use layer::{Layer, Written};
 pub use node::{AdminConfig, LogFormat, NodeConfig, Settings};
