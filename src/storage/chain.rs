@@ -177,7 +177,7 @@ impl<D: Disk> Chain<D> {
                 active = Some((first, segment.file));
                 outline
             } else {
-                segment.index()?
+                segment.index(parent)?
             };
             last = outline.last;
             kept.push((first, outline));

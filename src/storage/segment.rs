@@ -72,6 +72,21 @@ impl Outline {
         self.last = position;
     }
 
+    /// Whether the points lead from `parent` to the last entry: reading relies on it.
+    fn is_sound(&self, parent: Position) -> bool {
+        let first = Point { offset: RECORDS, parent };
+        let end = Point { offset: self.end, parent: self.last };
+        let goes_on = |one: &Point, next: &Point| {
+            one.offset < next.offset && one.parent.slot < next.parent.slot
+        };
+        match self.points.last() {
+            None => end == first,
+            Some(last) => {
+                self.points[0] == first && self.points.is_sorted_by(goes_on) && goes_on(last, &end)
+            }
+        }
+    }
+
     /// The last point at or before `slot`.
     pub(super) fn point(&self, slot: Slot) -> Option<Point> {
         let behind = self.points.partition_point(|point| point.parent.slot < slot);
@@ -172,8 +187,8 @@ impl<F: DiskFile> Segment<F> {
         parse(&mut decoder).map_err(|Malformed(what)| self.damaged(0, what))
     }
 
-    /// The index of a full segment.
-    pub(super) fn index(&self) -> Result<Outline, LogError> {
+    /// The index of a full segment that continues `parent`.
+    pub(super) fn index(&self, parent: Position) -> Result<Outline, LogError> {
         let len = self.file.len().map_err(LogError::io("measure", self.path.clone()))?;
         let damaged = |at| self.damaged(at, "the index is not what was written");
         let trailer_at = len.checked_sub(TRAILER as u64).ok_or_else(|| damaged(len))?;
@@ -202,7 +217,8 @@ impl<F: DiskFile> Segment<F> {
         let mut decoder = Decoder::new(&points);
         let point = |_| Ok(Point { offset: decoder.u64()?, parent: decoder.position()? });
         let points = (0..count).map(point).collect::<Result<_, Malformed>>();
-        Ok(Outline { points: points.map_err(|_| damaged(end))?, end, last })
+        let outline = Outline { points: points.map_err(|_| damaged(end))?, end, last };
+        if outline.is_sound(parent) { Ok(outline) } else { Err(damaged(end)) }
     }
 
     /// The records from `point` up to `end`.
