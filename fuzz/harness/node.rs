@@ -317,10 +317,11 @@ impl Host {
         self.disk = self.disk.crashed(seed);
         let (log, found) = DurableLog::open(&self.disk, log_settings(self.me))
             .expect("a crash leaves a log that can be opened");
-        let kept = self.appended.iter().map(|(_, state)| state);
-        let state = kept
-            .filter(|state| summary(state) == summary(&found.state))
-            .next_back()
+        let state = self
+            .appended
+            .iter()
+            .map(|(_, state)| state)
+            .rfind(|state| summary(state) == summary(&found.state))
             .expect("what was synced is found, and a whole number of later batches");
         assert!(state.promised >= self.told.promised, "a promise survives a restart");
         let state = state.clone();
