@@ -389,6 +389,7 @@ fn a_statement_of_the_last_round_ends_nothing() {
         assert_eq!(table.values(node(n)), [(1, "a".to_owned())]);
         assert!(table.seats[&node(n)].machine.standing(table.now).round < Round(100));
     }
+}
 
 #[test]
 fn an_end_that_no_message_can_name_bounds_nothing() {

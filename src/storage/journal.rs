@@ -7,6 +7,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::consensus::Record;
+use crate::limits;
 use crate::storage::codec::{Decoder, Malformed, put_count, put_record};
 use crate::storage::disk::read_all;
 use crate::storage::frame::{self, Header};
@@ -67,6 +68,10 @@ pub(super) fn find<D: Disk>(disk: &D) -> Result<Option<Generation>, LogError> {
     }
     let Some(number) = newest else { return Ok(None) };
     let which = index(number);
+    if number > limits::INTEGER_MAX {
+        let what = "a generation that no writer comes to";
+        return Err(LogError::damaged(&disk.path(NAMES[which]), 0, what));
+    }
     let (snapshot, batches, torn) = replay(&files[which], &|offset, what| {
         LogError::damaged(&disk.path(NAMES[which]), offset as u64, what)
     })?;
