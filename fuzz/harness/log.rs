@@ -68,13 +68,14 @@ fn name(byte: u8, script: &mut Script<'_>) -> String {
 
 fn open(disk: &MemoryDisk) {
     let settings = settings();
+    let journals_before = journals(disk);
     let before = disk.changes();
     let seen = inspect(disk, &settings);
     assert_eq!(disk.changes(), before, "looking changes nothing");
     match (DurableLog::open(disk, settings.clone()), seen) {
         (Ok((log, found)), Ok(seen)) => {
             assert_eq!(found, seen, "an opening finds what was seen");
-            go_on(disk, log, &found, &settings);
+            go_on(disk, log, &found, &journals_before);
         }
         (Err(error), seen) => {
             assert!(!error.to_string().is_empty());
@@ -87,18 +88,14 @@ fn open(disk: &MemoryDisk) {
 }
 
 /// A log that was opened works: it is read, a record is added, and found again after a crash.
-fn go_on(
-    disk: &MemoryDisk,
-    mut log: DurableLog<MemoryDisk>,
-    found: &Recovered,
-    settings: &Settings,
-) {
+fn go_on(disk: &MemoryDisk, mut log: DurableLog<MemoryDisk>, found: &Recovered, before: &Journals) {
+    let settings = settings();
     let committed = found.state.committed.slot;
     match log.reader().read(Slot(1), committed, usize::MAX) {
         Ok(entries) => assert_eq!(entries.len() as u64, committed.0, "no entry is missing"),
         Err(error) => assert!(matches!(error, LogError::Damaged { .. }), "{error}"),
     }
-    if has_impossible_batches(disk) {
+    if has_impossible_batches(before, disk) {
         return;
     }
     let crashed = DurableLog::open(&disk.crashed(7), settings.clone());
@@ -118,15 +115,19 @@ fn go_on(
     assert_eq!(again.state.promised, Some(round), "what is synced is found");
 }
 
+type Journals = [Option<Vec<u8>>; 2];
+
+fn journals(disk: &MemoryDisk) -> Journals {
+    ["journal-0", "journal-1"].map(|name| read_file(disk, name).expect("memory is there"))
+}
+
 /// Whether batches that carry the salt of the generation just begun stand where it will go on. The salt is
 /// drawn from the state that begins it, and batches are written only behind that: no writer leaves them.
-fn has_impossible_batches(disk: &MemoryDisk) -> bool {
-    let journals = ["journal-0", "journal-1"].map(|name| read_file(disk, name).expect("memory"));
-    let newest =
-        journals.into_iter().flatten().max_by_key(|bytes| bytes.get(8..16).map(<[u8]>::to_vec));
-    let bytes = newest.expect("an open log has a journal");
-    let mut behind = bytes[40..].windows(16).step_by(8);
-    behind.any(|window| window == &bytes[8..24])
+fn has_impossible_batches(before: &Journals, disk: &MemoryDisk) -> bool {
+    journals(disk).iter().zip(before).filter(|(after, before)| after != before).any(|(after, _)| {
+        let bytes = after.as_ref().expect("no journal is taken away");
+        bytes[40..].windows(16).step_by(8).any(|window| window == &bytes[8..24])
+    })
 }
 
 /// Gives every frame the length and the checksum that fit its place; see `src/storage/frame.rs`.
