@@ -40,6 +40,10 @@ pub mod consensus;
 pub mod dispatch;
 pub mod engine;
 pub mod limits;
+#[cfg(feature = "mutants")]
+pub mod mutant;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
 pub mod peers;
 pub mod runtime;
 pub mod sim;

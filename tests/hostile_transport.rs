@@ -28,10 +28,14 @@ struct Node {
 
 impl Node {
     fn start() -> Self {
+        Self::start_with(|config| config.handshake_deadline = Duration::from_millis(500))
+    }
+
+    fn start_with(change: impl FnOnce(&mut TransportConfig)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = TransportConfig::new("demo", "n1", 0);
         config.bind = Some([127, 0, 0, 1].into());
-        config.handshake_deadline = Duration::from_millis(500);
+        change(&mut config);
         let (told, inbox) = mpsc::channel(64);
         let identity = Identity::open(dir.path(), false).unwrap();
         Self { transport: Transport::start(identity, config, told).unwrap(), inbox, _dir: dir }
@@ -205,6 +209,38 @@ async fn a_crowd_of_silent_strangers_keeps_nobody_out() {
     }
     node.serves().await;
     assert!(node.transport.status().evicted >= 50);
+}
+
+#[tokio::test]
+async fn a_stranger_that_makes_room_is_let_go() {
+    let node = Node::start_with(|config| config.handshake_deadline = 3 * PATIENCE);
+    let mut oldest = Wire::open(&node).await;
+    let mut crowd = Vec::new();
+    while node.transport.status().evicted == 0 {
+        crowd.push(Wire::open(&node).await);
+    }
+    assert_eq!(oldest.next().await, None, "closed long before its deadline");
+}
+
+#[tokio::test]
+async fn no_task_outlives_its_connection() {
+    let mut node = Node::start();
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    node.serves().await;
+    let few = tasks();
+    for _ in 0..20 {
+        node.serves().await;
+        drop(Wire::open(&node).await);
+        Wire::open(&node).await.bytes(&[0xff; 4]).await;
+    }
+    // The last ones may still be on their way out.
+    let ended = async {
+        while tasks() > few {
+            tokio::task::yield_now().await;
+        }
+    };
+    let outcome = tokio::time::timeout(PATIENCE, ended).await;
+    assert!(outcome.is_ok(), "{few} tasks at first, {} in the end", tasks());
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The rules of the house, read from the sources: who may import whom, what a pure floor may
 //! name, and what every file looks like. Each finding says file, line, rule and cure.
 
+#[path = "house_rules/mistakes.rs"]
+mod mistakes;
 #[path = "house_rules/source.rs"]
 mod source;
 
@@ -13,7 +15,7 @@ use source::{Name, Source};
 
 /// The floors, from the ground up; what stands on one line never imports each other.
 const FLOORS: [&[&str]; 10] = [
-    &["limits"],
+    &["limits", "mutant"],
     &["types"],
     &["consensus", "peers", "topology"],
     &["config", "storage", "wire"],
@@ -26,8 +28,8 @@ const FLOORS: [&[&str]; 10] = [
 ];
 
 /// Floors that are told everything and ask for nothing.
-const PURE: [&str; 8] =
-    ["limits", "types", "consensus", "peers", "topology", "wire", "dispatch", "engine"];
+const PURE: [&str; 9] =
+    ["limits", "mutant", "types", "consensus", "peers", "topology", "wire", "dispatch", "engine"];
 
 /// What a pure floor never names, as beginnings of paths.
 const IMPURE_PATHS: [&str; 13] = [
@@ -130,7 +132,8 @@ fn imports(file: &str, source: &Source) -> Vec<Finding> {
 /// What a pure floor names and should not; its tests may.
 fn impurities(file: &str, source: &Source) -> Vec<Finding> {
     let here = room_of(file);
-    if !PURE.contains(&here) {
+    // Only what errs on purpose asks the environment how.
+    if !PURE.contains(&here) || here == "mutant" {
         return Vec::new();
     }
     let mut findings = Vec::new();
@@ -319,7 +322,9 @@ fn inspect(files: &BTreeMap<String, String>) -> Vec<Finding> {
     for (file, source) in sources.iter().filter(|(file, _)| file.starts_with("src/")) {
         findings.extend(imports(file, source));
         findings.extend(impurities(file, source));
+        findings.extend(mistakes::wall_clocks(file, source));
     }
+    findings.extend(mistakes::made_on_purpose(files));
     for room in FLOORS.iter().copied().flatten() {
         findings.extend(circles(room, &sources));
     }

@@ -28,6 +28,7 @@ pub(super) fn simulate(args: &SimulateArgs) -> Result<(), Failure> {
         faults: args.faults,
         partition: args.partition,
         transcript: args.transcript,
+        unseen: &[],
     };
     if args.seeds == 1 { one(args, &options) } else { many(args, &options) }
 }

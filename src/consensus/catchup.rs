@@ -8,6 +8,7 @@ use crate::consensus::{
     To,
 };
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::types::{NodeId, Position, Slot, Time};
 
 impl Machine {
@@ -20,6 +21,10 @@ impl Machine {
         commit: Position,
         found: Option<Found>,
     ) {
+        let commit = match mutant::is(Mutant::HashNotCompared) {
+            true => self.state.tail.position(commit.slot).unwrap_or(commit),
+            false => commit,
+        };
         if commit.slot <= self.state.committed.slot {
             if let Some(ours) = self.state.tail.position(commit.slot)
                 && ours != commit
@@ -54,7 +59,10 @@ impl Machine {
     pub(super) fn fetch_missing(&mut self, now: Time, fx: &mut Effects) {
         let Some(Wanted { since, .. }) = self.catchup.wanted else { return };
         let asked = self.catchup.asked;
-        if now < asked.map_or(since + self.fetch_delay(), |(_, at)| at + self.fetch_retry()) {
+        let due = asked.map_or(since + self.fetch_delay(), |(_, at)| at + self.fetch_retry());
+        let endless = mutant::is(Mutant::EndlessCatchUp);
+        self.urgent |= endless;
+        if (now < due && !endless) || mutant::is(Mutant::NoCatchUp) {
             return;
         }
         let committed = self.state.committed.slot;
@@ -132,7 +140,9 @@ impl Machine {
         mut entries: Vec<Entry>,
         committed: Position,
     ) {
-        entries.retain(|entry| entry.slot() <= committed.slot);
+        entries.retain(|entry| {
+            entry.slot() <= committed.slot || mutant::is(Mutant::UncommittedLearnt)
+        });
         let Some(end) = entries.last().map(Entry::position) else { return };
         if end.slot == committed.slot && end != committed {
             return misbehaved(fx, from, "sent entries that do not chain to its own commit");
@@ -179,7 +189,13 @@ impl Machine {
 
     /// Tells the host what is committed and on the own disk, in order, each slot once.
     pub(super) fn deliver(&mut self, now: Time, fx: &mut Effects) {
-        let through = self.durable.through(self.state.last().slot).min(self.state.committed.slot);
+        let last = self.state.last().slot;
+        let durable = if mutant::is(Mutant::DeliveredBeforeDurable) {
+            last
+        } else {
+            self.durable.through(last)
+        };
+        let through = durable.min(self.state.committed.slot);
         if through <= self.delivery.delivered {
             return;
         }

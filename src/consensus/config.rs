@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::mutant::{self, Mutant};
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::types::{Epoch, NodeId, Round};
 
 /// Which faults the members may have.
@@ -66,7 +66,7 @@ impl EpochConfig {
         let index = self.members.binary_search(&member).ok()? as u64;
         let n = self.members.len() as u64;
         let from = floor.map_or(0, |round| round.0 + 1);
-        let round = Round(from + (index + n - from % n) % n);
-        (round.0 <= limits::INTEGER_MAX).then_some(round)
+        let round = from + (index + n - from % n) % n;
+        (round <= limits::INTEGER_MAX || mutant::is(Mutant::RoundOverflow)).then_some(Round(round))
     }
 }

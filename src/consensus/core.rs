@@ -5,13 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::consensus::durable::Durable;
-use crate::consensus::mutant::{self, Mutant};
 use crate::consensus::others::Others;
 use crate::consensus::proposals::{Known, Pending, Queue};
 use crate::consensus::reads::Reads;
 use crate::consensus::role::Role;
 use crate::consensus::tally::Tally;
 use crate::consensus::{Body, Effects, EpochConfig, Event, Halt, Record, Settings, State, To};
+use crate::mutant::{self, Mutant};
 use crate::types::{Epoch, NodeId, Position, ProposalId, Round, Slot, Time};
 
 /// A node as the rules see it: a member of an epoch, or one that waits for the first.
@@ -257,20 +257,26 @@ impl Machine {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
+        let before = self.state.voted;
         if let Err(misfit) = self.state.apply(&record) {
             unreachable!("a rule made a record against the rules: {misfit}: {record:?}");
         }
-        let is_forgotten = match record {
-            Record::Append { .. } => mutant::is(Mutant::VoteNotPersisted),
-            Record::Promise { .. } => mutant::is(Mutant::PromiseNotPersisted),
-            Record::Epoch { .. }
-            | Record::Adopt { .. }
-            | Record::Learn { .. }
-            | Record::Commit { .. } => false,
-        };
-        if !is_forgotten {
-            fx.persist.push(record);
+        if let Record::Promise { round } = record
+            && mutant::is(Mutant::PromiseNotPersisted)
+        {
+            self.urgent = true;
+            return self.durable.pretend(round);
         }
+        let record = match record {
+            Record::Learn { after, entries, .. } if mutant::is(Mutant::CommitApartFromCut) => {
+                Record::Learn { after, entries, committed: after }
+            }
+            Record::Append { entries, .. } if mutant::is(Mutant::VoteNotPersisted) => {
+                Record::Append { entries, voted: before }
+            }
+            record => record,
+        };
+        fx.persist.push(record);
     }
 
     pub(super) fn say(&self, fx: &mut Effects, to: To, body: Body) {
@@ -289,7 +295,9 @@ impl Machine {
         if round > self.view.round {
             self.view = View { round, led: false, shown: now };
             self.takeover = None;
-            self.step_down();
+            if !mutant::is(Mutant::LeadsPastPromise) {
+                self.step_down();
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::consensus::State;
-use crate::consensus::mutant::{self, Mutant};
+use crate::mutant::{self, Mutant};
 use crate::types::{Epoch, Position, Round, Slot, Time};
 
 /// What a member announces of its durable state.
@@ -83,6 +83,11 @@ impl Durable {
             from,
             makes,
         });
+    }
+
+    /// A promise that no record stands for: a mistake, made on purpose.
+    pub(super) fn pretend(&mut self, promised: Round) {
+        self.announced.promised = Some(promised);
     }
 
     /// The host synced all batches up to `through`.

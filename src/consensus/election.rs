@@ -8,6 +8,7 @@ use crate::consensus::core::Machine;
 use crate::consensus::role::{Candidate, Choice, Pull, Role, Verdict};
 use crate::consensus::voter::misbehaved;
 use crate::consensus::{Body, Effects, Entry, Event, Fetch, Prepare, Promise, Record, Refuse, To};
+use crate::mutant::{self, Mutant};
 use crate::types::{NodeId, Position, Round, Slot, Time};
 
 impl Machine {
@@ -32,15 +33,18 @@ impl Machine {
         let proposer = self.proposer()?;
         let patience = self.patience();
         // Neither leads nor wants to: without this nobody would suspect a proposer that restarted.
-        let idle = now.since(self.view.shown) >= patience;
+        let is_trusted = mutant::is(Mutant::IdleProposerTrusted);
+        let is_well = mutant::is(Mutant::UnhealthyProposerTrusted);
+        let idle = now.since(self.view.shown) >= patience && !is_trusted;
         let suspected = if proposer == self.me {
             // A node knows at once that it neither leads nor wants to.
-            matches!(self.role, Role::Follower) || !self.is_healthy(now)
+            (matches!(self.role, Role::Follower) && !is_trusted)
+                || (!self.is_healthy(now) && !is_well)
         } else {
             let other = self.others.get(proposer);
             idle || other.is_some_and(|other| {
                 let blames_itself = other.suspects(self.view.round);
-                let unhealthy = other.beat.is_some_and(|beat| !beat.healthy);
+                let unhealthy = other.beat.is_some_and(|beat| !beat.healthy && !is_well);
                 !other.is_fresh(now, patience) || unhealthy || blames_itself
             })
         };
@@ -78,7 +82,7 @@ impl Machine {
             .iter()
             .filter(|(_, other)| other.is_fresh(now, patience) && other.suspects(suspected))
             .count();
-        let may = suspecting + 1 >= self.quorum()
+        let may = (suspecting + 1 >= self.quorum() || mutant::is(Mutant::LoneSuspicionDeposes))
             && self.is_healthy(now)
             && matches!(self.role, Role::Follower);
         if !may {
@@ -211,7 +215,7 @@ impl Machine {
         self.see_round(now, promise.round);
         self.others.committed(from, promise.committed);
         if let Role::Candidate(candidate) = &mut self.role
-            && candidate.round == promise.round
+            && (candidate.round == promise.round || mutant::is(Mutant::StalePromiseCounted))
         {
             let older = candidate
                 .promises
@@ -239,7 +243,8 @@ impl Machine {
     /// R3: goes on as far as the promises at hand allow; gives up when its time is over.
     pub(super) fn choose_log(&mut self, now: Time, fx: &mut Effects) {
         let Role::Candidate(candidate) = &self.role else { return };
-        if now >= candidate.until {
+        let waits_for_ever = mutant::is(Mutant::CandidateWaitsForEver);
+        if now >= candidate.until && !waits_for_ever {
             self.failures += 1;
             return self.step_down();
         }
@@ -284,7 +289,10 @@ impl Machine {
                     self.urgent = true;
                     return;
                 }
-                Verdict::Open if now.since(pull.asked) >= retry => {
+                Verdict::Open
+                    if now.since(pull.asked) >= retry
+                        && !mutant::is(Mutant::CandidateWaitsForEver) =>
+                {
                     candidate.left_out.insert(from);
                     candidate.pull = None;
                     self.urgent = true;

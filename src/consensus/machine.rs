@@ -9,6 +9,7 @@ use crate::consensus::{
     Remember, Standing, To,
 };
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::types::{NodeId, Round, Slot, Time};
 
 /// What a peer did that spoke of such a round.
@@ -74,6 +75,9 @@ impl Machine {
             return;
         }
         self.open_first_round(fx);
+        if mutant::is(Mutant::LedBeforeSync) {
+            self.opened(now);
+        }
         self.show_own_role(now);
         if !self.may_speak() {
             return;
@@ -105,7 +109,8 @@ impl Machine {
     }
 
     fn on_message(&mut self, now: Time, fx: &mut Effects, from: NodeId, message: Message) {
-        if !self.knows(from) || !self.may_speak() || message.epoch != self.epoch() {
+        let is_of_epoch = message.epoch == self.epoch() || mutant::is(Mutant::OtherEpochHeard);
+        if !self.knows(from) || !self.may_speak() || !is_of_epoch {
             return;
         }
         self.others.heard(now, from);
@@ -198,6 +203,10 @@ impl Machine {
     }
 
     fn on_read_wanted(&mut self, fx: &mut Effects, token: u64) {
+        if mutant::is(Mutant::LeaseRead) && self.leads_round().is_some() {
+            let at = self.state.tail.position(self.delivery.delivered).expect("it is held");
+            return fx.publish.push(Event::ReadReady { token, at });
+        }
         if self.config().is_none() || !self.reads.take(token) {
             fx.publish.push(Event::ReadRefused { token });
         }
@@ -246,7 +255,9 @@ impl Machine {
         self.deliver(now, fx);
         self.answer_reads(fx);
         let (slots, bytes) = (self.settings.retained_slots, self.settings.retained_bytes);
-        self.state.trim(self.delivery.delivered.previous(), slots, bytes);
+        if !mutant::is(Mutant::NothingForgotten) {
+            self.state.trim(self.delivery.delivered.previous(), slots, bytes);
+        }
         let view = (self.view.round, self.view.led);
         if self.said.view != Some(view)
             && let Some(proposer) = self.proposer()
@@ -302,7 +313,7 @@ impl Machine {
     }
 
     fn knows(&self, peer: NodeId) -> bool {
-        self.others.get(peer).is_some()
+        self.others.get(peer).is_some() || mutant::is(Mutant::StrangersVoteCounted)
     }
 
     fn leads_round(&self) -> Option<Round> {

@@ -12,7 +12,6 @@ mod entry;
 mod input;
 mod machine;
 mod message;
-pub(crate) mod mutant;
 mod others;
 mod proposals;
 mod proposer;

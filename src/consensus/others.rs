@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::consensus::{Beat, Remember};
+use crate::mutant::{self, Mutant};
 use crate::types::{NodeId, Position, Round, Slot, Time};
 
 /// One line per other member of the epoch.
@@ -92,7 +93,7 @@ impl Others {
             if beat.life < before.life || (less && beat.life == before.life) {
                 return Told::Old;
             }
-            if less {
+            if less && !mutant::is(Mutant::ForgetfulBelieved) {
                 let Beat { promised, accepted, voted, .. } = before;
                 return Told::Forgot(Remember { promised, accepted, voted });
             }

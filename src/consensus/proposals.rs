@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::consensus::{Proposal, Rejection, Settings};
+use crate::mutant::{self, Mutant};
 use crate::types::{ProposalId, Round, Slot, Time};
 
 /// What clients of this node wait for, in the order in which it was taken.
@@ -45,7 +46,7 @@ impl Pending {
         let weight = proposal.weight();
         let full = self.order.len() >= settings.pending_max
             || self.weight + weight > settings.pending_bytes_max;
-        if full && !self.order.is_empty() {
+        if full && !self.order.is_empty() && !mutant::is(Mutant::PendingUnbounded) {
             return Err(Rejection::Busy);
         }
         self.weight += weight;
@@ -68,7 +69,11 @@ impl Pending {
         let expired: Vec<_> = self
             .by_order
             .values()
-            .filter(|waiting| waiting.proposal.until.is_some_and(|until| until <= committed))
+            .filter(|waiting| {
+                let is_ambiguous = waiting.submitted.is_some();
+                waiting.proposal.until.is_some_and(|until| until <= committed)
+                    || (is_ambiguous && mutant::is(Mutant::AmbiguousRejected))
+            })
             .map(|waiting| waiting.proposal.id)
             .collect();
         for id in &expired {
@@ -91,6 +96,7 @@ impl Pending {
             .range_mut(from..)
             .map(|(_, waiting)| waiting)
             .filter(|waiting| anew || waiting.submitted.is_none_or(|at| now.since(at) >= patience))
+            .filter(|waiting| waiting.submitted.is_none() || !mutant::is(Mutant::NoResubmit))
             .map(|waiting| {
                 waiting.submitted = Some(now);
                 waiting.proposal.clone()
@@ -177,7 +183,9 @@ impl Known {
             self.ages.pop_front();
             self.slots.remove(&id);
         }
-        if let Some(&before) = self.slots.get(&id) {
+        if let Some(&before) = self.slots.get(&id)
+            && !mutant::is(Mutant::RetryAppliedTwice)
+        {
             return Some(before);
         }
         self.slots.insert(id, slot);

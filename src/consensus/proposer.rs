@@ -10,6 +10,7 @@ use crate::consensus::{
     Submit, To,
 };
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::types::{NodeId, Position, Round, Slot, Time};
 
 impl Machine {
@@ -30,8 +31,9 @@ impl Machine {
 
     /// The record of round 0 is synced (R2).
     pub(super) fn opened(&mut self, now: Time) {
-        if matches!(self.role, Role::Opening) && self.durable.announced().accepted == Some(Round(0))
-        {
+        let is_synced = self.durable.announced().accepted == Some(Round(0))
+            || mutant::is(Mutant::LedBeforeSync);
+        if matches!(self.role, Role::Opening) && is_synced {
             self.leads(now, Round(0));
         }
     }
@@ -68,14 +70,14 @@ impl Machine {
             let ahead = last.slot.0 - committed.0;
             let full = ahead >= self.settings.window_slots
                 || weight + next.weight() > self.settings.window_bytes;
-            if full && ahead > 0 {
+            if full && ahead > 0 && !mutant::is(Mutant::WindowIgnored) {
                 break;
             }
             let proposal = self.queue.pop().expect("looked at above");
             let placed =
                 self.known.slot(proposal.id).is_some() || leading.placed.contains(&proposal.id);
             let void = proposal.until.is_some_and(|until| until <= last.slot);
-            if placed || void {
+            if (placed && !mutant::is(Mutant::RetryAppliedTwice)) || void {
                 continue;
             }
             leading.placed.insert(proposal.id);
@@ -188,7 +190,7 @@ impl Machine {
             progress.adopted = false;
             progress.offered.is_some()
         };
-        if !stuck {
+        if !stuck || mutant::is(Mutant::NoRepair) {
             progress.stalls = 0;
             return;
         }
@@ -205,6 +207,9 @@ impl Machine {
         let id = proposal.id;
         // No log comes that far: such an end bounds nothing, and no message could name it.
         proposal.until = proposal.until.filter(|until| until.0 <= limits::INTEGER_MAX);
+        if self.known.slot(id).is_some() && mutant::is(Mutant::RetrySwallowed) {
+            return;
+        }
         let refused = if let Some(slot) = self.known.slot(id) {
             Outcome::Duplicate(slot)
         } else if self.config().is_none() {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::types::{NodeId, Slot, Time};
 
 /// Reads that wait, and the barrier under way.
@@ -50,7 +51,7 @@ impl Reads {
     /// Counts a reply, if it answers the barrier under way.
     pub(super) fn reply(&mut self, from: NodeId, nonce: u64, tip: Slot) {
         if let Some(barrier) = &mut self.barrier
-            && barrier.nonce == nonce
+            && (barrier.nonce == nonce || mutant::is(Mutant::StaleNonceCounted))
         {
             barrier.tips.insert(from, tip);
         }
@@ -59,7 +60,9 @@ impl Reads {
     /// The reads that may be answered, now that everything up to `delivered` is.
     pub(super) fn ready(&mut self, quorum: usize, delivered: Slot) -> Vec<u64> {
         let passed = |barrier: &mut Barrier| {
-            barrier.tips.len() >= quorum && barrier.tips.values().all(|tip| *tip <= delivered)
+            let is_early = mutant::is(Mutant::ReadTooEarly);
+            barrier.tips.len() >= quorum
+                && (barrier.tips.values().all(|tip| *tip <= delivered) || is_early)
         };
         self.barrier.take_if(passed).map(|barrier| barrier.tokens).unwrap_or_default()
     }

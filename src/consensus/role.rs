@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::consensus::mutant::{self, Mutant};
 use crate::consensus::{Content, Entry, Promise};
+use crate::mutant::{self, Mutant};
 use crate::types::{NodeId, Position, ProposalId, Round, Slot, Time};
 
 /// Follower, candidate or proposer.

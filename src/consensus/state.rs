@@ -5,8 +5,8 @@
 //! Four positions must never be mixed up: `voted` (moves only in R3, R5 and R6), `last`
 //! (the log's tip), `committed`, and what was merely learned, which moves last and committed.
 
-use crate::consensus::mutant::{self, Mutant};
 use crate::consensus::{Entry, EpochConfig, Record, Tail};
+use crate::mutant::{self, Mutant};
 use crate::types::{Position, Round, Slot};
 
 /// What a node is built from after a restart.
@@ -99,7 +99,8 @@ impl State {
 
     fn append(&mut self, entries: &[Entry], voted: Position) -> Result<(), Misfit> {
         fits(
-            self.accepted.is_some() && self.accepted == self.promised,
+            self.accepted.is_some()
+                && (self.accepted == self.promised || mutant::is(Mutant::ExtendedBelowPromise)),
             "a log is extended in the round that it adopted",
         )?;
         self.follows(self.last(), entries)?;

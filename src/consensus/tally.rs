@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use crate::consensus::EpochConfig;
-use crate::consensus::mutant::{self, Mutant};
+use crate::mutant::{self, Mutant};
 use crate::types::{NodeId, Position, Round, Slot};
 
 /// The highest vote of each member.
@@ -53,7 +53,8 @@ impl Tally {
         round: Round,
         voted: Position,
     ) -> Counted {
-        debug_assert!(config.is_member(member), "only members vote");
+        let is_let_in = mutant::is(Mutant::StrangersVoteCounted);
+        debug_assert!(config.is_member(member) || is_let_in, "only members vote");
         if let Some(ballot) = self.ballots.get(&member)
             && (ballot.round, ballot.voted.slot) > (round, voted.slot)
         {
@@ -63,6 +64,13 @@ impl Tally {
             && other.hash != voted.hash
         {
             return Counted::Conflict { counted: other };
+        }
+        if mutant::is(Mutant::TallyGrows)
+            && let Some(old) = self.ballots.get(&member).copied()
+            && old.round != round
+        {
+            let line = NodeId::from_u128(u128::MAX - self.ballots.len() as u128);
+            self.ballots.insert(line, old);
         }
         let mut line = member;
         if mutant::is(Mutant::DuplicateVotesCounted) && self.ballots.contains_key(&member) {
@@ -148,6 +156,17 @@ mod tests {
         tally.add(&config, ids[0], Round(2), at(4, 4));
         assert_eq!(tally.add(&config, ids[0], Round(1), at(9, 9)), Counted::Stale);
         assert_eq!(tally.add(&config, ids[0], Round(2), at(3, 3)), Counted::Stale);
+    }
+
+    #[test]
+    fn a_member_has_one_line_however_many_rounds_it_votes_in() {
+        let (config, ids) = members(3);
+        let mut tally = Tally::default();
+        for round in 0..1_000 {
+            tally.add(&config, ids[0], Round(round), at(1, 1));
+            tally.add(&config, ids[1], Round(1_000 - round), at(1, 1));
+        }
+        assert_eq!(tally.ballots.len(), 2);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A cluster of machines on one table: messages handed over in order, syncs when told.
 //! The simulator does this at length; here single rules are looked at closely.
 
+mod rules;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -26,6 +28,10 @@ struct Table {
     seats: BTreeMap<NodeId, Seat>,
     wires: VecDeque<(NodeId, NodeId, Message)>,
     cut: Vec<NodeId>,
+    /// Nothing that the first says reaches the second.
+    deaf: Vec<(NodeId, NodeId)>,
+    /// Whose disks finish no sync.
+    stalled: Vec<NodeId>,
     lives: u64,
 }
 
@@ -46,6 +52,8 @@ impl Table {
             seats: BTreeMap::new(),
             wires: VecDeque::new(),
             cut: Vec::new(),
+            deaf: Vec::new(),
+            stalled: Vec::new(),
             lives: 0,
         };
         for id in config.members.clone() {
@@ -113,7 +121,14 @@ impl Table {
         }
     }
 
+    fn hears(&self, to: NodeId, from: NodeId) -> bool {
+        !self.cut.contains(&from) && !self.cut.contains(&to) && !self.deaf.contains(&(from, to))
+    }
+
     fn sync(&mut self, id: NodeId) {
+        if self.stalled.contains(&id) {
+            return;
+        }
         let Some(seat) = self.seats.get_mut(&id) else { return };
         let mut through = None;
         for (batch, records) in seat.unsynced.drain(..) {
@@ -133,12 +148,12 @@ impl Table {
             let ids: Vec<_> = self.seats.keys().copied().collect();
             let mut quiet = self.wires.is_empty();
             while let Some((from, to, message)) = self.wires.pop_front() {
-                if !self.cut.contains(&from) && !self.cut.contains(&to) {
+                if self.hears(to, from) {
                     self.tell(to, Input::Message { from, message });
                 }
             }
             for id in ids {
-                quiet &= self.seats[&id].unsynced.is_empty();
+                quiet &= self.seats[&id].unsynced.is_empty() || self.stalled.contains(&id);
                 self.sync(id);
                 if self.seats[&id].machine.wake().is_some_and(|wake| wake <= self.now) {
                     quiet = false;
@@ -161,7 +176,7 @@ impl Table {
             for from in &ids {
                 let Some(beat) = self.seats[from].machine.beat(self.now) else { continue };
                 for to in &ids {
-                    if from != to && !self.cut.contains(from) && !self.cut.contains(to) {
+                    if from != to && self.hears(*to, *from) {
                         self.tell(*to, Input::Beat { from: *from, beat });
                     }
                 }

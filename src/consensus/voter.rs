@@ -1,11 +1,12 @@
 //! Voting: R5, R6, R7, and the tally's consequence, R8.
 
 use crate::consensus::core::{Found, Machine};
-use crate::consensus::mutant::{self, Mutant};
 use crate::consensus::tally::Counted;
 use crate::consensus::{
-    Body, Effects, Entry, EpochConfig, Event, Halt, Kind, Propose, Record, Refuse, To, Vote,
+    Body, Effects, Entry, EpochConfig, Event, Halt, Kind, Outcome, Propose, Record, Refuse, To,
+    Vote,
 };
+use crate::mutant::{self, Mutant};
 use crate::types::{NodeId, Position, Round, Time};
 
 impl Machine {
@@ -27,7 +28,11 @@ impl Machine {
                 "proposed a change of members, which this version refuses",
             );
         }
-        if self.state.promised > Some(propose.round) {
+        let promised = self.state.promised;
+        let slips = promised == Some(propose.round) && mutant::is(Mutant::PromiseSlip);
+        let is_followed =
+            self.state.accepted == Some(propose.round) && mutant::is(Mutant::ExtendedBelowPromise);
+        if (promised > Some(propose.round) && !is_followed) || slips {
             return self.refuse(fx, from);
         }
         self.see_leads(now, propose.round);
@@ -89,7 +94,10 @@ impl Machine {
             return;
         }
         self.came(now, end);
-        let voted = if end.slot > self.state.voted.slot { end } else { self.state.voted };
+        let mut voted = if end.slot > self.state.voted.slot { end } else { self.state.voted };
+        if mutant::is(Mutant::VotedBeyondProof) && self.state.last().slot > voted.slot {
+            voted = self.state.last();
+        }
         self.record(fx, Record::Append { entries, voted });
     }
 
@@ -128,7 +136,15 @@ impl Machine {
         self.said.vote = Some((round, announced.voted));
         let vote = Vote { round, voted: announced.voted, committed: self.state.committed };
         self.say(fx, To::Everyone, Body::Vote(vote));
-        self.count(now, fx, self.me, vote.round, vote.voted);
+        if !mutant::is(Mutant::OwnVoteMissing) {
+            self.count(now, fx, self.me, vote.round, vote.voted);
+        }
+        if mutant::is(Mutant::OwnVoteTwice) {
+            self.vote_for_another(now, fx, vote);
+        }
+        if mutant::is(Mutant::AcknowledgedBeforeQuorum) {
+            self.acknowledge_too_early(fx, vote.voted);
+        }
     }
 
     pub(super) fn on_vote(&mut self, now: Time, fx: &mut Effects, from: NodeId, vote: Vote) {
@@ -150,10 +166,10 @@ impl Machine {
         round: Round,
         voted: Position,
     ) {
-        let Some(config) = self.state.config.as_ref().filter(|config| config.is_member(from))
-        else {
-            return;
+        let counts = |config: &&EpochConfig| {
+            config.is_member(from) || mutant::is(Mutant::StrangersVoteCounted)
         };
+        let Some(config) = self.state.config.as_ref().filter(counts) else { return };
         let live;
         let config = if mutant::is(Mutant::QuorumOfLive) {
             let heard =
@@ -171,6 +187,27 @@ impl Machine {
             }
             Counted::Conflict { counted } => {
                 self.halt(fx, Halt::Conflict { peer: from, ours: counted, theirs: voted });
+            }
+        }
+    }
+
+    /// A mistake, made on purpose: the own vote counts for another member, too.
+    fn vote_for_another(&mut self, now: Time, fx: &mut Effects, vote: Vote) {
+        let another = self.others.iter().map(|(id, _)| id).next();
+        if let Some(another) = another {
+            self.count(now, fx, another, vote.round, vote.voted);
+        }
+    }
+
+    /// A mistake, made on purpose: what is voted here is called committed.
+    fn acknowledge_too_early(&mut self, fx: &mut Effects, voted: Position) {
+        let behind = self.state.tail.behind(self.delivery.delivered);
+        for entry in behind.take_while(|entry| entry.slot() <= voted.slot) {
+            if let Some(id) = entry.proposal().map(|proposal| proposal.id)
+                && self.pending.done(id).is_some()
+            {
+                let outcome = Outcome::Committed(entry.position());
+                fx.publish.push(Event::Outcome { id, outcome });
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::consensus;
 use crate::dispatch::outbox::{Outbox, Parcel, Receipt, Refused};
 use crate::dispatch::seen::Seen;
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::types::{MessageId, NodeId, Time};
 use crate::wire::{HeartBeat, Message, Payload};
 
@@ -88,6 +89,12 @@ impl Dispatcher {
                 }
             }
             Payload::HeartBeat(beat) => Arrival::HeartBeat(beat),
+            Payload::Consensus(_)
+                if mutant::is(Mutant::StatementSwallowed)
+                    && !self.seen.is_fresh(now, message.from, message.id) =>
+            {
+                Arrival::Repeated
+            }
             Payload::Consensus(message) => Arrival::Consensus(message),
         }
     }

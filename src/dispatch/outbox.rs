@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::types::{MessageId, NodeId, Time};
 
 /// A message to be sent (again).
@@ -136,7 +137,9 @@ impl Outbox {
                 continue;
             }
             let linked = waiting.missing.iter().filter(|peer| is_linked(**peer));
-            parcels.extend(linked.map(|peer| waiting.parcel(id, *peer)));
+            if !mutant::is(Mutant::NoResend) {
+                parcels.extend(linked.map(|peer| waiting.parcel(id, *peer)));
+            }
             self.due.remove(&(due_at, id));
             waiting.pause *= 2;
             waiting.due_at = (now + waiting.pause).min(waiting.give_up_at);

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::types::{MessageId, NodeId, Time};
 
 /// Ids with the peer that sent them: no peer can use up the ids of another.
@@ -39,6 +40,10 @@ impl Seen {
 
     /// Whether this message is seen for the first time, as far as is remembered.
     pub(super) fn is_fresh(&mut self, now: Time, from: NodeId, id: MessageId) -> bool {
+        let from = match mutant::is(Mutant::DedupIgnoresSender) {
+            true => NodeId::from_u128(0),
+            false => from,
+        };
         self.age(now);
         if self.old.contains(&(from, id)) || self.young.contains(&(from, id)) {
             return false;
@@ -70,6 +75,9 @@ impl Seen {
     }
 
     fn turn(&mut self, now: Time) {
+        if mutant::is(Mutant::DedupUnbounded) {
+            return;
+        }
         self.old = std::mem::take(&mut self.young);
         self.old_since = self.young_since;
         self.young_since = now;

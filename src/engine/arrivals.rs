@@ -1,11 +1,13 @@
 //! What arrives, to the machine that takes it; and the application's texts, on their way and back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::consensus;
 use crate::dispatch::{Arrival, Parcel, Receipt, Refused};
 use crate::engine::core::{Engine, Turn};
 use crate::engine::{Event, Outgoing, Recipients};
+use crate::mutant::{self, Mutant};
 use crate::peers;
 use crate::types::{MessageId, NodeId, Time};
 use crate::wire::{HeartBeat, Message, Payload, Pong};
@@ -13,6 +15,10 @@ use crate::wire::{HeartBeat, Message, Payload, Pong};
 impl Engine {
     pub(super) fn on_frame(&mut self, now: Time, message: Message, turn: &mut Turn) {
         let (from, id) = (message.from, message.id);
+        let now = match mutant::is(Mutant::SendersClockTrusted) {
+            true => Time::from_start(Duration::from_secs(message.timestamp)),
+            false => now,
+        };
         if !self.peers.belongs(from) {
             self.strangers += 1;
             if let Payload::HeartBeat(beat) = message.payload {
@@ -44,7 +50,9 @@ impl Engine {
             }
             Arrival::Repeated => {
                 self.heard(now, from, turn);
-                self.pong(from, id, turn);
+                if !mutant::is(Mutant::ResendSwallowed) {
+                    self.pong(from, id, turn);
+                }
             }
             Arrival::HeartBeat(HeartBeat { peers, log }) => {
                 self.step_peers(now, peers::Input::Beat { from, beat: peers }, turn);

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::mutant::{self, Mutant};
 use crate::types::{MessageId, NodeId};
 
 /// A seed that no other life of any node has, and a counter: UUID v8, 60 bits of the one and 62 of
@@ -17,6 +18,7 @@ impl Names {
         let bytes = *me.as_bytes();
         let (_, low) = bytes.split_at(8);
         let node = u64::from_be_bytes(low.try_into().expect("half of sixteen bytes"));
+        let seed = if mutant::is(Mutant::NamesRepeat) { 0 } else { seed };
         Self { life: mix(seed ^ mix(node)), next: 0 }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::peers::detector::Detector;
 use crate::peers::{NodeInfo, NodeStatus};
 use crate::types::{NodeId, Time};
@@ -80,7 +81,8 @@ impl Table {
     pub(super) fn admit(&mut self, now: Time, id: NodeId) -> Option<&mut Peer> {
         if !self.peers.contains_key(&id) {
             let strangers = self.peers.iter().filter(|(_, peer)| !peer.is_member);
-            if strangers.clone().count() >= limits::STRANGERS_MAX {
+            let is_full = strangers.clone().count() >= limits::STRANGERS_MAX;
+            if is_full && !mutant::is(Mutant::StrangersUnbounded) {
                 let mut unlinked = strangers.filter(|(_, peer)| !peer.detector.is_linked());
                 let forgotten = *unlinked.next()?.0;
                 self.peers.remove(&forgotten);

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::consensus::{Entry, Record, Serve};
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::storage::{Log, LogError};
 use crate::types::Slot;
 
@@ -162,7 +163,10 @@ fn run<L: Log>(
         }
         if needs_sync {
             let started = Instant::now();
-            log.sync()?;
+            match log.sync() {
+                Err(_) if mutant::is(Mutant::FailedSyncReported) => {}
+                outcome => outcome?,
+            }
             took = started.elapsed();
             hint_since = None;
         } else if through.is_some() {
@@ -220,19 +224,21 @@ mod tests {
     struct Slow {
         deeds: SyncSender<Deed>,
         allowed: Receiver<()>,
+        /// What is said of every append, or else of every sync.
         failure: Option<LogError>,
+        fails_at_sync: bool,
     }
 
     impl Log for Slow {
         fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
             let _ = self.deeds.send(Deed::Append(records.len()));
-            self.failure.clone().map_or(Ok(()), Err)
+            self.failure.clone().filter(|_| !self.fails_at_sync).map_or(Ok(()), Err)
         }
 
         fn sync(&mut self) -> Result<(), LogError> {
             let _ = self.deeds.send(Deed::Sync);
             self.allowed.recv().expect("the test lives");
-            Ok(())
+            self.failure.clone().map_or(Ok(()), Err)
         }
 
         fn read(&mut self, _: Slot, _: Slot, _: usize) -> Result<Vec<Entry>, LogError> {
@@ -251,8 +257,12 @@ mod tests {
 
     impl Bench {
         fn start(failure: Option<LogError>) -> Self {
+            Self::start_failing(failure, false)
+        }
+
+        fn start_failing(failure: Option<LogError>, fails_at_sync: bool) -> Self {
             let ((deeds_in, deeds), (allow, allowed)) = (sync_channel(16), sync_channel(16));
-            let log = Slow { deeds: deeds_in, allowed, failure };
+            let log = Slow { deeds: deeds_in, allowed, failure, fails_at_sync };
             let (disk, reports) = Disk::start(log).unwrap();
             Self { disk, reports, deeds, allow }
         }
@@ -339,6 +349,16 @@ mod tests {
         let path = std::path::PathBuf::from("log");
         let mut bench = Bench::start(Some(LogError::Locked { path }));
         bench.persist(1, promise(1));
+        assert!(matches!(bench.reports.blocking_recv(), Some(Report::Failed(_))));
+        assert!(bench.reports.blocking_recv().is_none());
+    }
+
+    #[test]
+    fn what_could_not_be_synced_is_never_reported_as_durable() {
+        let path = std::path::PathBuf::from("log");
+        let mut bench = Bench::start_failing(Some(LogError::Locked { path }), true);
+        bench.persist(1, promise(1));
+        bench.allow.send(()).unwrap();
         assert!(matches!(bench.reports.blocking_recv(), Some(Report::Failed(_))));
         assert!(bench.reports.blocking_recv().is_none());
     }

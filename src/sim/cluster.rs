@@ -217,6 +217,7 @@ impl Cluster {
     pub(super) fn judge(&mut self, node: Option<usize>, verdict: Verdict) {
         if let Err((invariant, what)) = verdict
             && self.violation.is_none()
+            && !self.checker.overlooks(invariant)
         {
             self.violation =
                 Some(Violation { invariant, node: node.map(|node| node + 1), at: self.now, what });

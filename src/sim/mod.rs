@@ -21,8 +21,6 @@ mod fault;
 mod happening;
 mod life;
 mod links;
-#[cfg(test)]
-mod mutants;
 mod network;
 mod node;
 mod queue;

@@ -6,6 +6,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::consensus::Entry;
+use crate::mutant::{self, Mutant};
 use crate::storage::codec::Malformed;
 use crate::storage::segment::{self, Mark, Outline, Point, RECORDS, Segment, Step, Want};
 use crate::storage::{Disk, DiskFile, LogError};
@@ -272,7 +273,7 @@ impl<D: Disk> Chain<D> {
         let first = parent.slot.next();
         let io = LogError::io("create", self.path(first));
         let file = self.reader.disk.create(&segment::name(first)).map_err(io)?;
-        self.has_new_names = true;
+        self.has_new_names = !mutant::is(Mutant::SegmentNameNotSynced);
         self.outline = Outline::new(parent);
         self.written = 0;
         segment::put_header(&mut self.buffer, parent);

@@ -6,6 +6,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::mutant::{self, Mutant};
+
 /// One directory of files. Clones are handles of the same directory.
 pub trait Disk: Clone + std::fmt::Debug {
     /// An open file. May be used by several threads.
@@ -112,6 +114,9 @@ pub fn write_file<D: Disk>(disk: &D, name: &str, bytes: &[u8]) -> io::Result<()>
     file.write_at(0, bytes)?;
     file.sync()?;
     disk.rename(&draft, name)?;
+    if mutant::is(Mutant::RenameNotSynced) {
+        return Ok(());
+    }
     disk.sync_directory()
 }
 

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::consensus::Record;
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::storage::codec::{Decoder, Malformed, put_count, put_record};
 use crate::storage::disk::read_all;
 use crate::storage::frame::{self, Header};
@@ -96,7 +97,11 @@ fn replay(
     let first = frame::at(file, 0).expect("the caller has looked at it");
     let snapshot = Snapshot::decode(first.payload).map_err(|Malformed(what)| damaged(0, what))?;
     let Header { generation, salt, .. } = first.header;
-    let ours = |header: Header| header.generation == generation && header.salt == salt;
+    let ours = |header: Header| {
+        let is_salted = header.salt == salt || mutant::is(Mutant::SaltIgnored);
+        let is_stale_taken = mutant::is(Mutant::StaleBatchesTaken);
+        (header.generation == generation && is_salted) || is_stale_taken
+    };
     let mut batches = Vec::new();
     let mut offset = first.end;
     while let Some(frame) = frame::at(file, offset).filter(|frame| ours(frame.header)) {
@@ -105,7 +110,13 @@ fn replay(
         offset = frame.end;
     }
     let synced_past_it = |header: Header| ours(header) && header.durable > offset as u64;
-    if frame::find_behind(file, offset, synced_past_it).is_some() {
+    if mutant::is(Mutant::TearTakenForDamage) && file.iter().skip(offset).take(32).any(|b| *b != 0)
+    {
+        return Err(damaged(offset, "a torn batch"));
+    }
+    if frame::find_behind(file, offset, synced_past_it).is_some()
+        && !mutant::is(Mutant::DamageTakenForTear)
+    {
         return Err(damaged(offset, "a synced batch is not what was written"));
     }
     let torn = frame::header(file, offset).is_some_and(ours)
@@ -177,7 +188,7 @@ impl<D: Disk> Journal<D> {
         fill(&file, len, grown).map_err(io("grow"))?;
         file.write_at(0, &bytes).map_err(io("write"))?;
         file.sync().map_err(io("sync"))?;
-        if is_new {
+        if is_new && !mutant::is(Mutant::JournalNameNotSynced) {
             disk.sync_directory().map_err(io("sync the directory of"))?;
         }
         Ok(Self {
@@ -257,4 +268,35 @@ fn fill<F: DiskFile>(file: &F, len: u64, wanted: u64) -> std::io::Result<()> {
         at += count as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::State;
+    use crate::storage::MemoryDisk;
+    use crate::storage::segment::Mark;
+    use crate::types::Round;
+
+    #[test]
+    fn a_frame_that_only_names_the_generation_is_not_taken_up() {
+        let disk = MemoryDisk::default();
+        let snapshot = Snapshot::new(&State::default(), Mark::default());
+        let mut journal = Journal::begin(&disk, 1, &snapshot, PAGE).unwrap();
+        let promise = Record::Promise { round: Round(7) };
+        journal.append([(&promise, Position::GENESIS)].into_iter()).unwrap();
+        journal.sync().unwrap();
+        let batches = || find(&disk).unwrap().unwrap().batches.len();
+        assert_eq!(batches(), 1);
+        for (salt, found) in [(journal.salt ^ 1, 1), (journal.salt, 2)] {
+            let mut forged = Vec::new();
+            let start = frame::begin(&mut forged);
+            put_count(&mut forged, 1);
+            put_record(&mut forged, &promise, Position::GENESIS);
+            let header = Header { generation: 1, salt, durable: journal.written };
+            frame::finish(&mut forged, start, journal.written, header);
+            journal.file.write_at(journal.written, &forged).unwrap();
+            assert_eq!(batches(), found, "only what carries the salt follows");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::consensus::mutant::{self, Mutant};
 use crate::consensus::{Entry, Record, State};
+use crate::mutant::{self, Mutant};
 use crate::storage::chain::Chain;
 use crate::storage::codec::proposal_in;
 use crate::storage::disk::{read_file, write_file};

@@ -12,6 +12,7 @@
 use std::path::PathBuf;
 
 use crate::consensus::{Content, Entry};
+use crate::mutant::{self, Mutant};
 use crate::storage::codec::{
     Decoder, Malformed, PROPOSAL_HEAD, put_content, put_count, put_position, put_u64,
 };
@@ -277,7 +278,7 @@ impl<'b> Step<'b> {
         let content: Content = decoder.content()?;
         decoder.end()?;
         let entry = Entry::after(self.parent, content);
-        if entry.position() == self.position {
+        if entry.position() == self.position || mutant::is(Mutant::BodyNotChecked) {
             Ok(entry)
         } else {
             Err(Malformed("the entry does not have the hash it is chained by"))
@@ -330,7 +331,8 @@ impl<F: DiskFile> Walk<'_, F> {
         self.fetch(HEAD + content)?;
         let at = self.in_buffer() + HEAD;
         let content = &self.buffer[at..at + content];
-        if want == Want::Whole && body != crc32fast::hash(content) {
+        let is_whole = want == Want::Whole && !mutant::is(Mutant::BodyNotChecked);
+        if is_whole && body != crc32fast::hash(content) {
             return Err(self.segment.damaged(offset, CHANGED));
         }
         let position = Position { slot: Slot(slot), hash: Digest::new(hash) };

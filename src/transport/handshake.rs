@@ -13,6 +13,7 @@
 use bytes::Bytes;
 use ed25519_dalek::{Signature, VerifyingKey};
 
+use crate::mutant::{self, Mutant};
 use crate::transport::config::TransportConfig;
 use crate::transport::connection::{Connection, ReadError};
 use crate::transport::identity::{Identity, id_of, random};
@@ -263,7 +264,7 @@ fn verify(
         let bytes = proof_bytes(signer, dialer, listener);
         key.verify_strict(&bytes, &Signature::from_bytes(&proof.0)).is_ok()
     });
-    if is_good {
+    if is_good || mutant::is(Mutant::ProofNotChecked) {
         return Ok(());
     }
     refuse(

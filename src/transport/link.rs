@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::mutant::{self, Mutant};
 use crate::transport::connection::{FrameReader, FrameWriter, ReadError};
 use crate::transport::incoming::Incoming;
 use crate::transport::links::Candidate;
@@ -133,7 +134,7 @@ pub(crate) async fn write(link: Arc<Link>, mut writer: FrameWriter) {
         writer.finish().await
     };
     tokio::select! {
-        () = link.stop.cancelled() => {}
+        () = link.stop.cancelled(), if !mutant::is(Mutant::WriterLeaked) => {}
         outcome = work => match outcome {
             // The reader ends the link when the peer, too, has said its last.
             Ok(()) => link.stop.cancelled().await,
@@ -197,7 +198,7 @@ fn gather(
             Decoded::Message(message) => message.from,
             Decoded::UnknownKind { from, .. } => *from,
         };
-        if from != link.peer {
+        if from != link.peer && !mutant::is(Mutant::SpoofedFrom) {
             break Err(LinkEnd::Spoofed { claimed: from });
         }
         match decoded {

@@ -7,6 +7,7 @@
 
 use std::cmp::Ordering;
 
+use crate::mutant::{self, Mutant};
 use crate::types::NodeId;
 use crate::wire::Hex;
 
@@ -45,6 +46,8 @@ pub(crate) enum Keep {
 /// Chooses between the link that is there and a connection that came.
 pub(crate) fn choose(existing: &Candidate, new: &Candidate) -> Keep {
     match new.life().cmp(&existing.life()) {
+        _ if mutant::is(Mutant::DialNumberOnly) => {}
+        Ordering::Less if mutant::is(Mutant::DoubleIdentity) => return Keep::New,
         Ordering::Greater => return Keep::New,
         Ordering::Less => return Keep::Duplicate,
         Ordering::Equal => {}

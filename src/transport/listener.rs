@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::transport::config::StartError;
 use crate::transport::connection::{Connection, ReadError};
 use crate::transport::handshake::HandshakeError;
@@ -122,7 +123,7 @@ async fn welcome(
     let _stranger = stranger.drop_guard();
     let Ok(mut connection) = Connection::new(stream) else { return };
     let outcome = tokio::select! {
-        () = is_evicted.cancelled() => return,
+        () = is_evicted.cancelled(), if !mutant::is(Mutant::StrangerLeaked) => return,
         outcome = tokio::time::timeout(
             shared.handshake_deadline,
             shared.local.accept(&mut connection),

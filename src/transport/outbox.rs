@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::wire::MessageType;
 
 /// Why a frame does not wait.
@@ -75,6 +76,7 @@ impl Outbox {
         if let Some(share) = share
             && (queue.frames.len() >= self.frames_max / share
                 || queue.bytes + frame.len() > self.bytes_max / share)
+            && !mutant::is(Mutant::OutboxUnbounded)
         {
             return Err(NoRoom::Full);
         }

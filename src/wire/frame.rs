@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, LengthDelimitedCodec};
 
 use crate::limits;
+use crate::mutant::{self, Mutant};
 
 /// Bytes of the length.
 pub const HEAD_BYTES: usize = 4;
@@ -82,7 +83,11 @@ impl FrameDecoder {
         let max = self.codec.max_frame_length();
         if !self.is_inside {
             let Some(head) = buffer.first_chunk::<HEAD_BYTES>() else { return Ok(None) };
-            match u64::from(u32::from_be_bytes(*head)) {
+            let length = u64::from(u32::from_be_bytes(*head));
+            if mutant::is(Mutant::AllocatedBeforeCheck) {
+                buffer.reserve(length as usize);
+            }
+            match length {
                 0 => return Err(FrameError::ZeroLength),
                 length if length > max as u64 => {
                     return Err(FrameError::Oversized { length, max });

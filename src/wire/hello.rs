@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
+use crate::mutant::{self, Mutant};
 use crate::types::NodeId;
 use crate::wire::Hex;
 
@@ -111,7 +112,9 @@ pub fn proof_bytes(signer: Side, dialer: &Hello, listener: &Hello) -> Vec<u8> {
     bytes.extend(dialer.cluster.as_bytes());
     for hello in [dialer, listener] {
         bytes.extend(hello.node.as_bytes());
-        bytes.extend(hello.nonce.0);
+        if !mutant::is(Mutant::ProofReplayed) {
+            bytes.extend(hello.nonce.0);
+        }
         bytes.extend(hello.boot.to_be_bytes());
         bytes.extend(hello.instance.0);
     }
