@@ -8,7 +8,7 @@ use crate::attacker::{Wire, framed};
 use crate::siege::{KIB, Siege, count_lines};
 
 /// What one connection may cost before its hello: its read buffer, as much again while that grows, the
-/// longest frame of a hello, and what the system's library keeps for a task and a socket.
+/// longest frame of a hello, and its task.
 const STRANGER: u64 = 2 * 64 * KIB + limits::HELLO_FRAME_BYTES_MAX as u64 + 16 * KIB;
 
 /// What all of them may cost together.

@@ -135,7 +135,7 @@ fn a_hostile_client_harms_nobody() {
         "431, 400".to_owned()
     });
 
-    siege.case("300 heads at a byte a second", 300 * CONNECTION, |_| {
+    siege.case("300 heads that never end", 300 * CONNECTION, |_| {
         let crowd: Vec<_> = (0..300)
             .map(|_| {
                 let mut stream = open(&door);

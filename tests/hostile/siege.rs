@@ -17,8 +17,8 @@ use crate::process::{Machines, PATIENCE};
 pub(crate) const KIB: u64 = 1024;
 pub(crate) const MIB: u64 = 1024 * KIB;
 
-/// What any node may gain in a few seconds of honest work alone: the allocator's pools, the entries and
-/// ids that it keeps (see `limits::RETAINED_BYTES`), a page cache of its own for none.
+/// What any node may gain by honest work alone in this time: the entries and ids that it keeps (see
+/// `limits::RETAINED_BYTES` and `limits::PROPOSAL_IDS_SLOTS`), and what the allocator does not give back.
 pub(crate) const HONEST_WORK: u64 = 12 * MIB;
 
 /// How many nodes stay honest and up: a majority of three. The third one may be the liar, or be killed.
