@@ -84,7 +84,12 @@ pub enum LogError {
 impl LogError {
     /// For `map_err`: the error of doing `action` on the file at `path`.
     pub(super) fn io(action: &'static str, path: PathBuf) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { action, path, hint: hint(source.kind()), source: source.into() }
+        move |source| Self::Io {
+            action,
+            path,
+            hint: next_step(source.kind()),
+            source: source.into(),
+        }
     }
 
     /// Damage at `offset` of the file at `path`.
@@ -93,7 +98,8 @@ impl LogError {
     }
 }
 
-fn hint(kind: io::ErrorKind) -> &'static str {
+/// What an operator should do about an error of the file system before the node is started again.
+pub fn next_step(kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind::{
         FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
     };

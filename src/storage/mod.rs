@@ -22,7 +22,7 @@ mod snapshot;
 pub use chain::Reader;
 pub use disk::{Disk, DiskFile, read_file, write_file};
 pub use durable::DurableLog;
-pub use error::LogError;
+pub use error::{LogError, next_step};
 pub use log::{Log, Recovered};
 pub use memory::{MemoryDisk, MemoryFile};
 pub use real::RealDisk;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 
+use crate::storage::next_step;
 use crate::types::NodeId;
 use crate::wire::Hex;
 
@@ -45,7 +46,7 @@ pub enum IdentityError {
         expected: &'static str,
     },
     /// Reading or writing failed.
-    #[error("{action} {path}: {source}; check that the directory exists, is writable and has room")]
+    #[error("cannot {action} {path}: {source}; the node does not start: {hint}", hint = next_step(source.kind()))]
     Io {
         /// What was done.
         action: &'static str,
@@ -196,6 +197,16 @@ mod tests {
         assert_eq!((first.boot(), second.boot()), (1, 2));
         assert_ne!(first.instance(), second.instance());
         assert_eq!(first.node(), id_of(&first.public_key()));
+    }
+
+    #[test]
+    fn an_error_of_the_disk_names_the_file_and_the_next_step() {
+        let told =
+            |kind: io::ErrorKind| failed("write", Path::new("d/boot"))(kind.into()).to_string();
+        let full = told(io::ErrorKind::StorageFull);
+        assert!(full.starts_with("cannot write d/boot: "), "{full}");
+        assert!(full.ends_with("free some space, then start the node again"), "{full}");
+        assert!(told(io::ErrorKind::PermissionDenied).contains("mend owner and permissions"));
     }
 
     #[test]

@@ -1,28 +1,18 @@
 //! Real processes of the built program: started, read line by line, asked, killed.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-/// How long anything that must happen may take before a test fails: far beyond any real need.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+#[path = "program.rs"]
+mod program;
 
-/// The program, without settings from the environment of the tests.
-pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_node"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("QUORATE_") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
+pub(crate) use program::{PATIENCE, eventually, free_ports, program};
 
 /// A running node. Killed with the test.
 pub(crate) struct Process {
@@ -141,26 +131,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Asks again and again until there is an answer.
-#[track_caller]
-pub(crate) fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = answer() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
-}
-
-/// Ports that are free now, all different.
-pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-    held.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
 }
 
 /// Nodes that list each other, a process each.
