@@ -102,6 +102,9 @@ fn a_good_history_breaks_no_law() {
     made.isolate(0, 26, 29);
     // It was asked for before the cut: the log knew it.
     made.isolate(1, 55, 65);
+    // Asked for elsewhere; who hears and is not heard knows it.
+    made.attempt(3, 2, 33, 34, Answer::Duplicate { slot: Slot(3) });
+    made.isolate(2, 29, 36);
     assert_eq!(check(&made.0), []);
 }
 

@@ -267,9 +267,11 @@ impl<'h> Judge<'h> {
 
     /// Who is cut off from every quorum acknowledges nothing that is new, and answers no linearizable read.
     fn isolated(&mut self) {
-        let mut first: BTreeMap<ProposalId, At> = BTreeMap::new();
+        // Of each id: where it was asked for, and when first there.
+        let mut asked: BTreeMap<ProposalId, BTreeMap<usize, At>> = BTreeMap::new();
         for attempt in &self.history.attempts {
-            let at = first.entry(attempt.id).or_insert(attempt.invoked);
+            let at = asked.entry(attempt.id).or_default().entry(attempt.node);
+            let at = at.or_insert(attempt.invoked);
             *at = (*at).min(attempt.invoked);
         }
         let isolations = &self.history.isolations;
@@ -278,8 +280,13 @@ impl<'h> Judge<'h> {
         };
         let mut found = Vec::new();
         for attempt in &self.history.attempts {
+            let asked = &asked[&attempt.id];
+            // What was asked for elsewhere may be known to one who hears and is not heard.
+            let is_known_elsewhere =
+                || asked.iter().any(|(node, at)| *node != attempt.node && *at < attempt.completed);
             if attempt.answer.slot().is_some()
-                && alone(attempt.node, first[&attempt.id], attempt.completed)
+                && alone(attempt.node, asked[&attempt.node], attempt.completed)
+                && !is_known_elsewhere()
             {
                 found.push(format!("{attempt:?}: it was cut off from every quorum"));
             }

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,8 +41,9 @@ pub(crate) enum Net {
 
 impl Net {
     pub(crate) fn proxies(nodes: usize, seed: u64) -> Self {
+        let loopback = own_loopback();
         let ports = free_ports(nodes);
-        Self::Proxies(Proxies::start(&ports, seed), ports)
+        Self::Proxies(Proxies::start(loopback, &ports, seed), ports)
     }
 
     /// In force when this returns.
@@ -76,8 +78,9 @@ impl Net {
         let (bind, port, peers): (_, _, Vec<_>) = match self {
             Self::Proxies(proxies, ports) => {
                 let port = |to| if to == node { ports[to] } else { proxies.port(node, to) };
-                let peers = (0..nodes).map(|to| format!("127.0.0.1:{}", port(to))).collect();
-                ("127.0.0.1".to_owned(), ports[node], peers)
+                let loopback = proxies.loopback();
+                let peers = (0..nodes).map(|to| format!("{loopback}:{}", port(to))).collect();
+                (loopback.to_string(), ports[node], peers)
             }
             Self::Spaces(spaces) => {
                 let peers = (0..nodes).map(|to| format!("{}:8001", spaces.address(to))).collect();
@@ -95,6 +98,17 @@ impl Net {
             Self::Proxies(..) => command,
             Self::Spaces(spaces) => spaces.command(node, &command),
         }
+    }
+}
+
+/// A loopback address that no other cluster has, where the system has many: a port of a node that is
+/// down is then taken by nobody else.
+fn own_loopback() -> Ipv4Addr {
+    static NUMBER: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    match cfg!(target_os = "linux") {
+        true => Ipv4Addr::new(127, 64 | high >> 2, low, NUMBER.fetch_add(1, Ordering::Relaxed)),
+        false => Ipv4Addr::LOCALHOST,
     }
 }
 

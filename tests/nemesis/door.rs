@@ -24,7 +24,7 @@ impl Room {
         let space = space.map(|path| File::open(path).expect("the namespace is there"));
         let end = CancellationToken::new();
         let ended = end.clone();
-        let (sender, handle) = std::sync::mpsc::channel();
+        let (sender, handle) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
             if let Some(space) = space {
                 enter(&space);
@@ -129,7 +129,7 @@ impl Door {
         T: Send + 'static,
     {
         let (address, _) = self.address().ok_or(NoAnswer::Down)?;
-        let (sender, answer) = std::sync::mpsc::channel();
+        let (sender, answer) = std::sync::mpsc::sync_channel(1);
         let question = question(Client::new(address));
         self.room.handle.spawn(async move {
             let _ = sender.send(timeout(patience, question).await.ok());

@@ -164,7 +164,7 @@ impl Iterator for Schedule {
             self.dice.shuffle(&mut self.left);
         }
         let mut kinds: Vec<_> = self.left.pop().into_iter().collect();
-        if self.pairs && self.dice.chance(40) {
+        if self.pairs && self.dice.chance(50) {
             let second = self.kinds[self.dice.below(self.kinds.len())];
             // What takes hold of other things, so that each can be lifted alone.
             if kinds.iter().all(|first| first.realm() != second.realm()) {

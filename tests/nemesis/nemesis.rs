@@ -75,26 +75,36 @@ impl Nemesis {
     /// Applies, holds and lifts; then waits until all is well.
     pub(crate) fn strike(&mut self, strike: &Strike) {
         let mut dice = strike.dice.clone();
+        let mut hits = Vec::new();
+        for kind in &strike.kinds {
+            if !hits.is_empty() {
+                // The first one shall have shown itself.
+                std::thread::park_timeout(dice.span(Duration::ZERO..=strike.hold / 2));
+            }
+            let order = self.order(*kind, &mut dice);
+            *self.struck.entry(*kind).or_default() += 1;
+            self.apply(*kind, &order, &mut dice);
+            hits.push((*kind, order));
+        }
+        self.hold(&hits, strike.hold, &mut dice);
+        for (kind, order) in &hits {
+            self.lift(*kind, order);
+        }
+        self.revive();
+        self.recover(&strike.kinds);
+    }
+
+    /// All nodes; the first are those that are hit.
+    fn order(&self, kind: Kind, dice: &mut Dice) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.cluster.nodes()).collect();
         dice.shuffle(&mut order);
-        if let Some(proposer) = self.cluster.proposer()
-            && strike.kinds.iter().any(|kind| {
-                matches!(kind, Kind::KillProposer | Kind::PauseProposer | Kind::ProposerAlone)
-            })
+        if matches!(kind, Kind::KillProposer | Kind::PauseProposer | Kind::ProposerAlone)
+            && let Some(proposer) = self.cluster.proposer()
         {
             let place = order.iter().position(|node| *node == proposer).expect("all are in it");
             order.swap(0, place);
         }
-        for kind in &strike.kinds {
-            *self.struck.entry(*kind).or_default() += 1;
-            self.apply(*kind, &order, &mut dice);
-        }
-        self.hold(&strike.kinds, strike.hold, &order, &mut dice);
-        for kind in &strike.kinds {
-            self.lift(*kind, &order);
-        }
-        self.revive();
-        self.recover(&strike.kinds);
+        order
     }
 
     fn apply(&mut self, kind: Kind, order: &[usize], dice: &mut Dice) {
@@ -120,7 +130,7 @@ impl Nemesis {
                 self.plug(order[0], false);
             }
             Kind::Late => {
-                let by = dice.span(Duration::from_millis(5)..=SUSPECT_AFTER.mul_f64(0.7));
+                let by = dice.span(Duration::from_millis(5)..=SUSPECT_AFTER);
                 self.cluster.net.noise(Some(Noise::Late(by)));
             }
             Kind::Trickle => self.cluster.net.noise(Some(Noise::Trickle)),
@@ -157,24 +167,25 @@ impl Nemesis {
         }
     }
 
-    fn hold(&mut self, kinds: &[Kind], hold: Duration, order: &[usize], dice: &mut Dice) {
+    fn hold(&mut self, hits: &[(Kind, Vec<usize>)], hold: Duration, dice: &mut Dice) {
         let end = Instant::now() + hold;
         let pieces = Duration::from_millis(40)..=Duration::from_millis(250);
-        let restless = |kind: &&Kind| matches!(kind, Kind::Clock | Kind::Flapping);
+        let restless = |kind: Kind| matches!(kind, Kind::Clock | Kind::Flapping);
+        let is_restless = hits.iter().any(|(kind, _)| restless(*kind));
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            for kind in kinds.iter().filter(restless) {
+            for (kind, order) in hits.iter().filter(|(kind, _)| restless(*kind)) {
                 self.stir(*kind, order, dice);
             }
-            let is_restless = kinds.iter().any(|kind| restless(&kind));
             let piece = if is_restless { dice.span(pieces.clone()) } else { left };
             std::thread::park_timeout(piece.min(left));
         }
         // A disk that fails ends its node as soon as something is to be written.
-        for kind in kinds {
+        let is_alone = hits.len() == 1;
+        for (kind, order) in hits {
             match kind {
-                Kind::FailedSync => self.ends(order[0], kinds, "sync", "disk errors"),
-                Kind::FailedWrite => self.ends(order[0], kinds, "", ""),
-                Kind::FullDisk => self.ends(order.len() - 1, kinds, "", "the disk is full"),
+                Kind::FailedSync => self.ends(order[0], is_alone, "sync", "disk errors"),
+                Kind::FailedWrite => self.ends(order[0], is_alone, "", ""),
+                Kind::FullDisk => self.ends(order.len() - 1, is_alone, "", "the disk is full"),
                 _ => {}
             }
         }
@@ -204,8 +215,8 @@ impl Nemesis {
 
     /// A node whose disk refuses ends by itself, with its own code and a sentence. Where something else
     /// goes wrong as well it may have nothing to write.
-    fn ends(&mut self, node: usize, kinds: &[Kind], action: &str, hint: &str) {
-        let deadline = Instant::now() + if kinds.len() == 1 { NOTICE_MAX } else { Duration::ZERO };
+    fn ends(&mut self, node: usize, is_alone: bool, action: &str, hint: &str) {
+        let deadline = Instant::now() + if is_alone { NOTICE_MAX } else { Duration::ZERO };
         loop {
             if let Some((code, text)) = self.cluster.ended(node) {
                 assert_eq!(code, Some(EXIT_STORAGE), "n{} ended with\n{text}", node + 1);
@@ -220,11 +231,7 @@ impl Nemesis {
             }
             if Instant::now() > deadline {
                 let text = self.cluster.text(node);
-                assert!(
-                    kinds.len() > 1,
-                    "the disk of n{} fails, and it goes on:\n{text}",
-                    node + 1
-                );
+                assert!(!is_alone, "the disk of n{} fails, and it goes on:\n{text}", node + 1);
                 // It could still notice when nothing is wrong any more.
                 return self.kill(&[node]);
             }

@@ -4,7 +4,7 @@
 //! Node `a` dials `b` through the proxy (a, b); the rule of a direction holds on whichever connection
 //! the bytes travel. A cut way is silent: what was read is held and delivered when it heals, as TCP would.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,7 +32,7 @@ const HANDSHAKE_FRAMES: u64 = 2;
 /// What happens to frames that are not cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Noise {
-    /// Each is late by this.
+    /// Each is late, by up to this: each direction of a connection by as much of it as chance gives it.
     Late(Duration),
     /// Each comes a byte at a time.
     Trickle,
@@ -64,6 +64,7 @@ pub(crate) struct Meter {
 
 /// All of them.
 pub(crate) struct Proxies {
+    loopback: Ipv4Addr,
     /// By `from * nodes + to`.
     ports: Vec<u16>,
     rules: watch::Sender<Rules>,
@@ -73,8 +74,8 @@ pub(crate) struct Proxies {
 }
 
 impl Proxies {
-    /// Starts them in front of nodes that listen, or will, on these ports of the loopback.
-    pub(crate) fn start(nodes: &[u16], seed: u64) -> Self {
+    /// Starts them in front of nodes that listen, or will, on these ports of a loopback address.
+    pub(crate) fn start(loopback: Ipv4Addr, nodes: &[u16], seed: u64) -> Self {
         let room = Room::open(None);
         let count = nodes.len();
         let rules = Rules { cuts: Cuts::none(count), noise: None, down: vec![false; count] };
@@ -82,21 +83,26 @@ impl Proxies {
         let meter = Arc::new(Meter::default());
         let mut ports = vec![0; count * count];
         for (from, to) in watched.borrow().cuts.ways() {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            let listener = std::net::TcpListener::bind((loopback, 0)).expect("a port");
             listener.set_nonblocking(true).expect("a socket");
             let way = from * count + to;
             ports[way] = listener.local_addr().expect("it is bound").port();
             let proxy = Proxy {
                 from,
                 to,
-                target: SocketAddr::from(([127, 0, 0, 1], nodes[to])),
+                target: SocketAddr::from((loopback, nodes[to])),
                 rules: watched.clone(),
                 meter: meter.clone(),
                 dice: Dice::of(seed, way as u64),
             };
             room.handle().spawn(proxy.run(listener));
         }
-        Self { ports, rules, meter, _room: room }
+        Self { loopback, ports, rules, meter, _room: room }
+    }
+
+    /// The address of all nodes and proxies.
+    pub(crate) fn loopback(&self) -> Ipv4Addr {
+        self.loopback
     }
 
     /// Where `from` finds `to`.
@@ -230,12 +236,13 @@ impl Pump {
         // A frame that comes behind so many later ones.
         let mut kept: Vec<(usize, Vec<u8>)> = Vec::new();
         let mut number = 0;
+        let share = self.dice.below(101) as f64 / 100.0;
         while let Some((read_at, frame)) = frames.recv().await {
             number += 1;
             let noise = match self.open().await {
                 None => return,
                 Some(Some(Noise::Late(by))) => {
-                    sleep_until(read_at + by).await;
+                    sleep_until(read_at + by.mul_f64(share)).await;
                     // It may have been cut meanwhile.
                     if self.open().await.is_none() {
                         return;

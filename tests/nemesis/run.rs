@@ -67,14 +67,14 @@ pub(crate) fn run(name: &str, size: usize, net: Net, kinds: &[Kind]) {
 
     stop.cancel();
     for caller in callers {
-        let (sender, ended) = std::sync::mpsc::channel();
+        let (sender, ended) = std::sync::mpsc::sync_channel(1);
         room.handle().spawn(async move { sender.send(caller.await) });
         ended.recv().expect("the room is open").expect("a caller ends well");
     }
     let logs = at_rest(&nemesis.cluster);
     recorder.with(|history| history.logs = logs);
     let codes: Vec<_> = (0..size).map(|node| nemesis.cluster.leave(node)).collect();
-    let history = recorder.with(|history| std::mem::take(history));
+    let history = recorder.with(std::mem::take);
     println!("{}", figures(name, &nemesis, &history, struck_for));
     let violations = check(&history);
     assert!(
