@@ -71,7 +71,11 @@ impl Caller {
             3..20 => 4_000,
             _ => self.dice.below(60),
         };
-        let value = format!("client {} value {} {}", self.number, self.offered, "x".repeat(length));
+        let value = match self.dice.below(100) {
+            // No node takes it.
+            0 => String::new(),
+            _ => format!("client {} value {} {}", self.number, self.offered, "x".repeat(length)),
+        };
         let until = match self.dice.below(20) {
             // Passed already, most likely.
             0 => Some(Slot(1 + self.dice.below(3) as u64)),
@@ -109,7 +113,8 @@ impl Caller {
                 return;
             }
             // Whoever does not know gives up sometimes, and the value may still come.
-            if answer == Answer::Expired || self.stop.is_cancelled() || self.dice.chance(4) {
+            let is_hopeless = answer == Answer::Expired || (is_there && value.is_empty());
+            if is_hopeless || self.stop.is_cancelled() || self.dice.chance(4) {
                 return;
             }
             if !is_there || self.dice.chance(50) {

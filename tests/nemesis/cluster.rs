@@ -295,12 +295,14 @@ impl Cluster {
         self.machines[node].text()
     }
 
-    /// Lets it leave in good order; its exit code.
+    /// Lets it leave in good order, while clients still ask; its exit code, if it ran.
     pub(crate) fn leave(&mut self, node: usize) -> Option<i32> {
-        self.doors[node].move_to(None);
         let mut child = self.machines[node].child.take()?;
         drop(child.stdin.take());
-        eventually("it leaves", || child.try_wait().expect("it is a child")).code()
+        let status = eventually("it leaves", || child.try_wait().expect("it is a child"));
+        self.doors[node].move_to(None);
+        self.net.down(node, true);
+        status.code()
     }
 
     /// What it says of itself; none if it does not answer.

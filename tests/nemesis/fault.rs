@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     KillProposer,
     KillMajority,
     KillAll,
+    /// One leaves in good order, and comes back.
+    Leave,
     /// SIGSTOP, later SIGCONT.
     PauseOne,
     PauseProposer,
@@ -59,11 +61,12 @@ pub(crate) enum Realm {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::KillOne,
         Self::KillProposer,
         Self::KillMajority,
         Self::KillAll,
+        Self::Leave,
         Self::PauseOne,
         Self::PauseProposer,
         Self::PauseMajority,
@@ -96,6 +99,7 @@ impl Kind {
             | Self::KillProposer
             | Self::KillMajority
             | Self::KillAll
+            | Self::Leave
             | Self::PauseOne
             | Self::PauseProposer
             | Self::PauseMajority => Realm::Processes,

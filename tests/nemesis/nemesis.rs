@@ -114,6 +114,11 @@ impl Nemesis {
             Kind::KillOne | Kind::KillProposer => self.kill(&order[..1]),
             Kind::KillMajority => self.kill(majority),
             Kind::KillAll => self.kill(order),
+            Kind::Leave => {
+                let code = self.cluster.leave(order[0]);
+                assert!(matches!(code, Some(0) | None), "n{} left with {code:?}", order[0] + 1);
+                self.change(|nemesis| nemesis.out[order[0]] = true);
+            }
             Kind::PauseOne | Kind::PauseProposer => self.pause(&order[..1]),
             Kind::PauseMajority => self.pause(majority),
             Kind::Halves => self.cut(Cuts::apart(nodes, &order[..nodes / 2])),
