@@ -20,6 +20,7 @@ use crate::netns::Spaces;
 use crate::program::{eventually, free_ports, program};
 use crate::proxy::{Noise, Proxies};
 use crate::shim::{Commander, Orders, Shim, SmallDisk};
+use crate::skip;
 use crate::wires::Cuts;
 
 /// Silence that makes a peer suspect; the heartbeat is an eighth of it.
@@ -152,12 +153,11 @@ impl Cluster {
         let doors = (0..nodes).map(|node| Door::new(Arc::new(net.room(node)))).collect();
         let (mut shim, mut small) = (None, None);
         if with_disk_faults {
-            let tell = |what, why| eprintln!("SKIPPED: {what}: {why}");
             shim = Shim::compile(directory.path())
-                .map_err(|why| tell("wall clocks that jump, and disks that fail", why))
+                .map_err(|why| skip("wall clocks that jump, and disks that fail", &why))
                 .ok();
             small = SmallDisk::mount(&directory.path().join(format!("n{nodes}")))
-                .map_err(|why| tell("a disk that is full", why))
+                .map_err(|why| skip("a disk that is full", &why))
                 .ok();
         }
         let machines = (0..nodes).map(|_| Machine::none()).collect();
@@ -390,13 +390,16 @@ impl Told {
     }
 }
 
-/// Whether the kernel shows every thread of a process as stopped.
+/// Whether the kernel shows every thread of a process as stopped, or the process as dead.
 fn stands_still(pid: Pid) -> bool {
     let tasks = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("task");
     // Where there is no such place, the signal must do.
     let Ok(tasks) = std::fs::read_dir(tasks) else { return true };
     tasks.flatten().all(|task| {
         let state = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['T', 't']))
+        state
+            .rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with(['T', 't', 'Z', 'X']))
     })
 }

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Shattered,
     /// Partitions that come and go, several a second.
     Flapping,
+    /// Whoever proposes is cut off with all that is under way, one after the other; frames are late.
+    Torn,
     /// The plug of one node is pulled: namespaces only.
     Plug,
     /// What the proxies do to frames.
@@ -61,7 +63,7 @@ pub(crate) enum Realm {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::KillOne,
         Self::KillProposer,
         Self::KillMajority,
@@ -78,6 +80,7 @@ impl Kind {
         Self::OneWay,
         Self::Shattered,
         Self::Flapping,
+        Self::Torn,
         Self::Plug,
         Self::Late,
         Self::Trickle,
@@ -110,7 +113,8 @@ impl Kind {
             | Self::Ring
             | Self::OneWay
             | Self::Shattered
-            | Self::Flapping => Realm::Ways,
+            | Self::Flapping
+            | Self::Torn => Realm::Ways,
             Self::Plug => Realm::Plugs,
             Self::Late
             | Self::Trickle

@@ -169,23 +169,32 @@ impl Nemesis {
             }
             // Done while it holds.
             Kind::Clock | Kind::Flapping => {}
+            Kind::Torn => self.cluster.net.noise(Some(Noise::Late(SUSPECT_AFTER / 3))),
         }
     }
 
     fn hold(&mut self, hits: &[(Kind, Vec<usize>)], hold: Duration, dice: &mut Dice) {
-        let end = Instant::now() + hold;
-        let pieces = Duration::from_millis(40)..=Duration::from_millis(250);
-        let restless = |kind: Kind| matches!(kind, Kind::Clock | Kind::Flapping);
-        let is_restless = hits.iter().any(|(kind, _)| restless(*kind));
+        let is_there = |wanted: Kind| hits.iter().any(|(kind, _)| *kind == wanted);
+        // Two of those whom it hits must be replaced.
+        let least = if is_there(Kind::Torn) { 8 * SUSPECT_AFTER } else { hold };
+        let end = Instant::now() + hold.max(least);
+        let restless = |kind: Kind| matches!(kind, Kind::Clock | Kind::Flapping | Kind::Torn);
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             for (kind, order) in hits.iter().filter(|(kind, _)| restless(*kind)) {
                 self.stir(*kind, order, dice);
             }
-            let piece = if is_restless { dice.span(pieces.clone()) } else { left };
+            let is_cut = self.cuts != Cuts::none(self.out.len());
+            let piece = match hits.iter().any(|(kind, _)| restless(*kind)) {
+                true if is_there(Kind::Torn) && is_cut => {
+                    dice.span(2 * SUSPECT_AFTER..=3 * SUSPECT_AFTER)
+                }
+                true => dice.span(SUSPECT_AFTER / 10..=SUSPECT_AFTER / 2),
+                false => left,
+            };
             std::thread::park_timeout(piece.min(left));
         }
-        // A disk that fails ends its node as soon as something is to be written.
         let is_alone = hits.len() == 1;
+        // A disk that fails ends its node as soon as something is to be written.
         for (kind, order) in hits {
             match kind {
                 Kind::FailedSync => self.ends(order[0], is_alone, "sync", "disk errors"),
@@ -207,6 +216,11 @@ impl Nemesis {
                 let clock_shift_seconds = dice.below(2 * scale) as i64 - back;
                 let orders = Orders { clock_shift_seconds, ..Orders::default() };
                 self.cluster.order(order[dice.below(nodes)], orders);
+            }
+            Kind::Torn if self.cuts != Cuts::none(nodes) => self.cut(Cuts::none(nodes)),
+            Kind::Torn => {
+                let order = self.order(Kind::ProposerAlone, dice);
+                self.cut(Cuts::apart(nodes, &order[..(nodes - 1) / 2]));
             }
             _ if dice.chance(40) => self.cut(Cuts::none(nodes)),
             _ => {
@@ -245,6 +259,9 @@ impl Nemesis {
     }
 
     fn lift(&mut self, kind: Kind, order: &[usize]) {
+        if kind == Kind::Torn {
+            self.cluster.net.noise(None);
+        }
         match kind.realm() {
             Realm::Ways => self.cut(Cuts::none(order.len())),
             Realm::Plugs => self.plug(order[0], true),

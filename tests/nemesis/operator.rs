@@ -11,6 +11,7 @@ use quorate::types::{ProposalId, Slot};
 use crate::cluster::{Cluster, Net};
 use crate::program::{eventually, program};
 use crate::shim::{EIO, Orders, Shim};
+use crate::skip;
 
 /// A cluster of one, whose system obeys; none where that cannot be had, which was said then.
 fn lone() -> Option<Cluster> {
@@ -138,7 +139,7 @@ fn a_demo_whose_disks_fail_ends_with_10_and_shows_why() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let shim = match Shim::compile(directory.path()) {
         Ok(shim) => shim,
-        Err(why) => return eprintln!("SKIPPED: disks that fail: {why}"),
+        Err(why) => return skip("a demo whose disks fail", &why),
     };
     let mut command = program();
     command.arg("demo");
@@ -154,7 +155,7 @@ fn a_demo_whose_disks_fail_ends_with_10_and_shows_why() {
 #[test]
 fn a_result_that_cannot_be_written_ends_with_10() {
     let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
-        return eprintln!("SKIPPED: an output that takes nothing: there is no /dev/full");
+        return skip("an output that takes nothing", "there is no /dev/full");
     };
     let said = program().args(["simulate", "--seed", "1"]).stdout(full).output();
     let said = said.expect("the program runs");

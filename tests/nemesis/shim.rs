@@ -83,6 +83,23 @@ impl Commander {
     }
 }
 
+/// What the name of every such disk begins with, so that leftovers are known.
+const PREFIX: &str = "quorate-";
+
+/// Unmounts what tests left that were killed.
+fn sweep() {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    for line in mounts.lines() {
+        let mut words = line.split(' ');
+        let owner = words.next().and_then(|name| name.strip_prefix(PREFIX));
+        if let (Some(owner), Some(at)) = (owner, words.next())
+            && !Path::new("/proc").join(owner).exists()
+        {
+            drop(SmallDisk { at: PathBuf::from(at) });
+        }
+    }
+}
+
 /// A disk of its own that can be made full: memory, mounted over a data directory.
 #[derive(Debug)]
 pub(crate) struct SmallDisk {
@@ -99,8 +116,9 @@ impl SmallDisk {
     /// Why it cannot be had.
     pub(crate) fn mount(at: &Path) -> Result<Self, String> {
         fs::create_dir_all(at).map_err(|error| error.to_string())?;
-        let small = Self { at: at.to_owned() };
-        small.run("mount", &["-t", "tmpfs", "-o", &format!("size={}", Self::ROOM), "quorate"])?;
+        sweep();
+        let (small, name) = (Self { at: at.to_owned() }, format!("{PREFIX}{}", std::process::id()));
+        small.run("mount", &["-t", "tmpfs", "-o", &format!("size={}", Self::ROOM), &name])?;
         Ok(small)
     }
 
