@@ -6,8 +6,7 @@ use quorate::sim::Invariant::{self, PersistBeforeSend, ReplayEquality};
 use crate::suites::Suite;
 
 /// The programs of `tests/` that catch something.
-pub(crate) const PROGRAMS: [&str; 4] =
-    ["hostile_transport", "processes", "storage_crash", "transport"];
+pub(crate) const PROGRAMS: [&str; 3] = ["hostile_transport", "storage_crash", "transport"];
 
 /// A way to catch a mistake.
 #[derive(Clone, Copy, Debug)]
@@ -243,11 +242,6 @@ fn disk() -> Vec<(Mutant, Catch)> {
     vec![
         seeds(LastRecordDropped),
         tests(LastRecordDropped, "storage_crash", &["a_crash_anywhere_keeps_every_synced_batch"]),
-        slow(
-            LastRecordDropped,
-            "processes",
-            &["five_processes_lose_nothing_while_they_are_killed_in_turns"],
-        ),
         seeds(CommitAheadOfEntries),
         tests(
             CommitAheadOfEntries,
