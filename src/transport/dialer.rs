@@ -147,15 +147,7 @@ async fn attempt(shared: &Arc<Shared>, address: &Address) -> Outcome {
 async fn attempt_at(shared: &Arc<Shared>, remote: SocketAddr) -> Outcome {
     let stream = match tokio::time::timeout(limits::CONNECT_DEADLINE, connect(remote)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            return Outcome::Refused;
-        }
-        Ok(Err(error)) => {
-            return Outcome::Failed(
-                "unreachable",
-                format!("{remote}: {error}; check network and firewall"),
-            );
-        }
+        Ok(Err(error)) => return not_connected(remote, &error),
         Err(_) => {
             return Outcome::Failed(
                 "timeout",
@@ -224,6 +216,20 @@ async fn attempt_at(shared: &Arc<Shared>, remote: SocketAddr) -> Outcome {
     }
 }
 
+/// What it means that a connection did not come about.
+fn not_connected(remote: SocketAddr, error: &io::Error) -> Outcome {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Outcome::Refused,
+        // It was there and went before it could be used: whoever listened is going away.
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::NotConnected => Outcome::Cut(format!("{remote}: {error}")),
+        _ => {
+            Outcome::Failed("unreachable", format!("{remote}: {error}; check network and firewall"))
+        }
+    }
+}
+
 async fn connect(remote: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(remote).await?;
     // TCP lets a socket connect to itself when its own port happens to be the one dialled.
@@ -231,4 +237,23 @@ async fn connect(remote: SocketAddr) -> io::Result<TcpStream> {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_reset_as_it_is_made_is_cut_and_not_called_unreachable() {
+        let means = |kind: io::ErrorKind| {
+            not_connected(SocketAddr::from(([127, 0, 0, 1], 1)), &io::Error::from(kind))
+        };
+        assert!(matches!(means(io::ErrorKind::ConnectionRefused), Outcome::Refused));
+        for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::NotConnected] {
+            assert!(matches!(means(kind), Outcome::Cut(_)), "{kind}");
+        }
+        for kind in [io::ErrorKind::HostUnreachable, io::ErrorKind::NetworkUnreachable] {
+            assert!(matches!(means(kind), Outcome::Failed("unreachable", _)), "{kind}");
+        }
+    }
 }
