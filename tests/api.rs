@@ -1,8 +1,22 @@
 //! The HTTP interface, as clients and as strangers see it.
 
+#[path = "api/access.rs"]
+mod access;
+#[path = "api/events.rs"]
+mod events;
+#[path = "api/examples.rs"]
+mod examples;
+#[path = "api/metrics.rs"]
+mod metrics;
+#[path = "api/openapi.rs"]
+mod openapi;
+#[path = "api/page.rs"]
+mod page;
 mod support;
+#[path = "api/verdict.rs"]
+mod verdict;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use quorate::admin::api::{
@@ -17,8 +31,7 @@ use support::{Cluster, PATIENCE, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const LOOPBACK: AdminConfig =
-    AdminConfig { bind: std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port: 0 };
+const LOOPBACK: AdminConfig = AdminConfig::loopback(0);
 
 /// A cluster whose first node has an HTTP interface.
 struct Served {
@@ -60,15 +73,35 @@ async fn commit(client: &Client, value: &str) -> Slot {
     }
 }
 
-/// Sends bytes and reads to the end of the connection: the status, and the body.
-async fn raw(address: SocketAddr, bytes: &[u8]) -> (u16, String) {
+/// An answer, taken apart.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, wanted: &str) -> Option<&str> {
+        let headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers.filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, text)| text).next()
+    }
+}
+
+/// Sends bytes and reads to the end of the connection.
+async fn whole(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream.write_all(bytes).await.expect("it takes the request");
     let mut answer = String::new();
     within(stream.read_to_string(&mut answer)).await.expect("text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.expect("a status line"), body.to_owned())
+    Answer { status: status.expect("a status line"), head: head.to_owned(), body: body.to_owned() }
+}
+
+/// The same: the status, and the body.
+async fn raw(address: SocketAddr, bytes: &[u8]) -> (u16, String) {
+    let answer = whole(address, bytes).await;
+    (answer.status, answer.body)
 }
 
 async fn get(address: SocketAddr, path: &str) -> (u16, String) {
@@ -204,11 +237,21 @@ async fn status_and_peers_say_where_the_node_stands() {
     let address = served.server.address();
     assert_eq!(get(address, "/livez").await.0, 200);
     assert_eq!(get(address, "/readyz").await.0, 200);
+    let failed = async || -> Vec<String> {
+        let (_, body) = get(address, "/readyz?verbose").await;
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        let checks = body["checks"].as_array().expect("a list");
+        assert_eq!(checks.len(), 4);
+        let failed = checks.iter().filter(|check| check["ok"] == false);
+        failed.map(|check| check["name"].as_str().expect("a text").to_owned()).collect()
+    };
+    assert_eq!(failed().await, Vec::<String>::new());
     served.cluster.stop(1).await;
     served.cluster.stop(2).await;
     until(served.cluster.handle(0), |status| !status.ready()).await;
     assert_eq!(get(address, "/livez").await.0, 200);
     assert_eq!(code(get(address, "/readyz").await), (503, "no_quorum".to_owned()));
+    assert!(failed().await.contains(&"quorum".to_owned()));
     served.cluster.restart(1).await;
     served.cluster.ready(0).await;
     assert_eq!(get(address, "/readyz").await.0, 200);
@@ -244,6 +287,9 @@ async fn every_error_has_one_shape() {
     assert_eq!(code(get(address, "/v1/log/blue").await), expected(400, "bad_request"));
     assert_eq!(code(get(address, "/v1/log?from=blue").await), expected(400, "bad_request"));
     assert_eq!(code(get(address, "/v1/log?form=1").await), expected(400, "bad_request"));
+    assert_eq!(code(get(address, "/v1/log/1?follow=true").await), expected(400, "bad_request"));
+    assert_eq!(code(get(address, "/v1/events?from=blue").await), expected(400, "bad_request"));
+    assert_eq!(code(get(address, "/readyz?verbos").await), expected(400, "bad_request"));
     assert_eq!(code(get(address, "/v1/proposals").await), expected(405, "no_such_method"));
 
     let propose =
@@ -309,7 +355,7 @@ async fn garbage_harms_nobody() {
 #[tokio::test]
 async fn a_client_says_when_nobody_is_there() {
     let served = Served::start(1).await;
-    let client = served.client;
+    let client = served.client.clone();
     served.end().await;
     match within(client.status()).await {
         Err(ClientError::Unreachable { address, .. }) => assert_eq!(address, client.address()),

@@ -3,12 +3,22 @@
 //! Every object that answers a request carries `schema`. Fields may be added under one number;
 //! what would surprise an old reader raises it.
 
+mod events;
+mod member;
+
 use serde::{Deserialize, Serialize};
 
 use crate::consensus::{Entry, EpochConfig, Kind};
+use crate::engine::Verdict;
 use crate::peers::NodeStatus;
 use crate::runtime::{Delivery, Outcome, Status};
 use crate::types::{Digest, Epoch, NodeId, Position, ProposalId, Round, Slot};
+
+pub use events::{
+    CommitEvent, MessageEvent, MissedEvent, PeerEvent, QuorumEvent, RoundEvent, StartEvent,
+};
+
+pub use member::{Announced, Member};
 
 /// The number of the shapes below.
 pub const SCHEMA: u32 = 1;
@@ -185,7 +195,7 @@ pub struct LogResponse {
 }
 
 /// `GET /v1/status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusResponse {
     /// See [`SCHEMA`].
     pub schema: u32,
@@ -201,6 +211,8 @@ pub struct StatusResponse {
     pub address: String,
     /// Whether a proposal made here can commit: the cluster is formed and a quorum is heard.
     pub ready: bool,
+    /// Why nothing commits here, or that all is well, in words.
+    pub verdict: Verdict,
     /// Who belongs; none before the cluster is formed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<EpochConfig>,
@@ -222,6 +234,8 @@ pub struct StatusResponse {
     pub committed: Position,
     /// Proposals taken here that are not decided yet.
     pub pending: usize,
+    /// Each member as this node sees it; nobody before the cluster is formed.
+    pub members: Vec<Member>,
 }
 
 impl From<&Status> for StatusResponse {
@@ -235,6 +249,7 @@ impl From<&Status> for StatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             address: status.address.to_string(),
             ready: status.ready(),
+            verdict: status.verdict(),
             config: log.config.clone(),
             quorum: status.engine.quorum.map(|quorum| quorum.needed),
             heard: status.engine.quorum.map_or(0, |quorum| quorum.heard),
@@ -244,12 +259,13 @@ impl From<&Status> for StatusResponse {
             last: log.last,
             committed: log.committed,
             pending: log.pending,
+            members: member::members(status),
         }
     }
 }
 
 /// `GET /v1/peers`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeersResponse {
     /// See [`SCHEMA`].
     pub schema: u32,
@@ -258,7 +274,7 @@ pub struct PeersResponse {
 }
 
 /// A peer as the node sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Peer {
     /// Who it is.
     pub id: NodeId,
@@ -273,6 +289,9 @@ pub struct Peer {
     /// How long ago it was heard last, in milliseconds; none if never in this life of the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard_ms_ago: Option<u64>,
+    /// How long a question to it takes, in milliseconds; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<f64>,
     /// Whether it votes.
     pub member: bool,
 }
@@ -289,6 +308,7 @@ impl From<&Status> for PeersResponse {
             heard_ms_ago: peer
                 .last_seen
                 .map(|seen| u64::try_from(status.now.since(seen).as_millis()).unwrap_or(u64::MAX)),
+            round_trip_ms: status.round_trips.get(&peer.id).map(|took| took.as_secs_f64() * 1e3),
             member: config.is_some_and(|config| config.is_member(peer.id)),
         });
         Self { schema: SCHEMA, peers: peers.collect() }
@@ -330,6 +350,32 @@ pub struct HealthResponse {
     pub schema: u32,
     /// A word for people; the status code says it to machines.
     pub status: String,
+    /// What was looked at, where that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+}
+
+/// `GET /readyz` of a node that is not ready: an error, and what was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadyResponse {
+    /// What is wrong.
+    pub error: ErrorBody,
+    /// What was looked at, where that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// A stable word.
+    pub name: String,
+    /// Whether the node is ready only if this is as it should be.
+    pub required: bool,
+    /// Whether it is.
+    pub ok: bool,
+    /// What was seen, for people.
+    pub message: String,
 }
 
 /// Any answer that is not what was asked for.

@@ -17,6 +17,7 @@ use crate::admin::api::{
     ErrorBody, ErrorResponse, LogEntry, LogResponse, MessageRequest, MessageResponse,
     PeersResponse, ProposeRequest, ProposeResponse, StatusResponse,
 };
+use crate::admin::token::Token;
 use crate::types::Slot;
 
 /// How long connecting may take.
@@ -58,15 +59,22 @@ pub enum ClientError {
 }
 
 /// A client of one node. Each request has a connection of its own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     address: SocketAddr,
+    token: Option<Token>,
 }
 
 impl Client {
     /// A client of the node whose HTTP interface listens there.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address }
+        Self { address, token: None }
+    }
+
+    /// The same, showing a token.
+    #[must_use]
+    pub fn with_token(self, token: Token) -> Self {
+        Self { token: Some(token), ..self }
     }
 
     /// Where the node listens.
@@ -130,7 +138,12 @@ impl Client {
             let (status, bytes) = self.collect(response).await?;
             return Err(self.refusal(status, &bytes));
         }
-        Ok(Following { client: *self, body: response.into_body(), received: Vec::new(), read: 0 })
+        Ok(Following {
+            client: self.clone(),
+            body: response.into_body(),
+            received: Vec::new(),
+            read: 0,
+        })
     }
 
     /// `POST /v1/messages`.
@@ -170,14 +183,17 @@ impl Client {
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
             // Ends with the exchange: when the answer is read or dropped.
             tokio::spawn(connection);
-            let request = Request::builder()
+            let mut request = Request::builder()
                 .method(method)
                 .uri(path)
                 .header(header::HOST, self.address.to_string())
                 .header(header::CONTENT_TYPE, "application/json")
-                .header(header::CONNECTION, "close")
-                .body(Full::new(body))
-                .expect("paths are written here, numbers included");
+                .header(header::CONNECTION, "close");
+            if let Some(token) = &self.token {
+                request = request.header(header::AUTHORIZATION, token.header());
+            }
+            let request =
+                request.body(Full::new(body)).expect("paths are written here, numbers included");
             sender.send_request(request).await
         };
         tokio::time::timeout(timeout, exchange)

@@ -2,9 +2,18 @@
 
 pub mod api;
 mod client;
+mod events;
+mod health;
+mod metrics;
+mod page;
 mod problem;
+mod requests;
 mod routes;
 mod server;
+mod shared;
+mod token;
 
 pub use client::{Client, ClientError, Following};
+pub use routes::routes;
 pub use server::{ServeError, Server};
+pub use token::{Token, TokenError};

@@ -37,7 +37,11 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message, hint)
     }
 
-    fn unavailable(code: &'static str, message: impl Into<String>, hint: &'static str) -> Self {
+    pub(super) fn unavailable(
+        code: &'static str,
+        message: impl Into<String>,
+        hint: &'static str,
+    ) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message, hint)
     }
 }
@@ -111,7 +115,8 @@ impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
         Self::bad_request(
             rejection.body_text(),
-            "from and limit are whole numbers, follow is true or false, read is local or linearizable",
+            "from and limit are whole numbers, follow is true or false, read is local or linearizable; \
+             nothing else can be asked here",
         )
     }
 }

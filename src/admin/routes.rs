@@ -1,28 +1,32 @@
 //! What each path of the HTTP interface does.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
-use axum::http::uri::Authority;
 use axum::http::{Method, StatusCode, Uri, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use futures_util::stream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::admin::api::{
-    HealthResponse, LogEntry, LogResponse, MessageRequest, MessageResponse, PeersResponse,
-    ProposeOutcome, ProposeRequest, ProposeResponse, SCHEMA, StatusResponse,
+    LogEntry, LogResponse, MessageRequest, MessageResponse, PeersResponse, ProposeOutcome,
+    ProposeRequest, ProposeResponse, SCHEMA, StatusResponse,
 };
+use crate::admin::events::events;
+use crate::admin::health::{live, ready};
+use crate::admin::metrics::metrics;
+use crate::admin::page::page;
 use crate::admin::problem::Problem;
+use crate::admin::requests::Requests;
+use crate::admin::shared::{ANSWER_TIMEOUT, Shared, Whole, check_host, check_token, count};
 use crate::config::parse_duration;
 use crate::consensus::Entry;
 use crate::limits;
@@ -38,38 +42,54 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for a decision that a client may ask for.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// How long a read barrier may take.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Entries in one answer, unless fewer are asked for.
 const LOG_LIMIT: usize = 1_000;
 
-/// What the handlers share.
-#[derive(Clone)]
-struct Shared {
-    handle: Handle,
-    /// Where the server listens.
-    address: SocketAddr,
-    /// Ends open streams.
-    stop: CancellationToken,
+/// One thing that can be asked.
+struct Route {
+    method: Method,
+    /// With the parameters in braces.
+    path: &'static str,
+    /// What answers.
+    answer: fn() -> MethodRouter<Shared>,
 }
 
-/// All paths.
-pub(super) fn router(handle: Handle, address: SocketAddr, stop: CancellationToken) -> Router {
-    let shared = Shared { handle, address, stop };
-    Router::new()
-        .route("/v1/proposals", post(propose))
-        .route("/v1/log", get(log))
-        .route("/v1/log/{slot}", get(log_entry))
-        .route("/v1/status", get(status))
-        .route("/v1/peers", get(peers))
-        .route("/v1/messages", post(send))
-        .route("/livez", get(live))
-        .route("/readyz", get(ready))
+/// All that can be asked.
+const ROUTES: [Route; 11] = [
+    Route { method: Method::GET, path: "/", answer: || get(page) },
+    Route { method: Method::POST, path: "/v1/proposals", answer: || post(propose) },
+    Route { method: Method::GET, path: "/v1/log", answer: || get(log) },
+    Route { method: Method::GET, path: "/v1/log/{slot}", answer: || get(log_entry) },
+    Route { method: Method::GET, path: "/v1/status", answer: || get(status) },
+    Route { method: Method::GET, path: "/v1/peers", answer: || get(peers) },
+    Route { method: Method::POST, path: "/v1/messages", answer: || post(send) },
+    Route { method: Method::GET, path: "/v1/events", answer: || get(events) },
+    Route { method: Method::GET, path: "/metrics", answer: || get(metrics) },
+    Route { method: Method::GET, path: "/livez", answer: || get(live) },
+    Route { method: Method::GET, path: "/readyz", answer: || get(ready) },
+];
+
+/// Every method and path that the interface answers, parameters in braces.
+pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ROUTES.iter().map(|route| (route.method.as_str(), route.path))
+}
+
+/// The counters of all of them.
+pub(super) fn requests() -> Requests {
+    Requests::new(ROUTES.iter().map(|route| (route.method.clone(), route.path)))
+}
+
+/// What serves all of them.
+pub(super) fn router(shared: Shared) -> Router {
+    ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| router.route(route.path, (route.answer)()))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(shared.clone(), check_token))
         .layer(middleware::from_fn_with_state(shared.clone(), check_host))
+        .layer(middleware::from_fn_with_state(shared.clone(), count))
         .with_state(shared)
 }
 
@@ -82,6 +102,12 @@ async fn propose(
         None => Handle::PROPOSE_TIMEOUT,
     };
     let value = Value::new(request.value)?;
+    if request.until.is_some_and(|until| until.0 > limits::INTEGER_MAX) {
+        return Err(Problem::bad_request(
+            "until is beyond 2^53 − 1, and no slot is",
+            "leave it away to set no bound",
+        ));
+    }
     let id = request.request_id.unwrap_or_else(|| ProposalId::from(Uuid::new_v4()));
     let outcome = if request.wait {
         shared.handle.propose_as(id, value, request.until, timeout).await
@@ -109,10 +135,10 @@ async fn propose(
 #[serde(deny_unknown_fields)]
 struct LogQuery {
     /// The first slot.
-    #[serde(default = "first_slot")]
-    from: Slot,
+    #[serde(default = "first")]
+    from: Whole,
     /// How many entries at most; without end when following, if none.
-    limit: Option<usize>,
+    limit: Option<Whole>,
     /// Whether to go on as entries are committed, one JSON object per line.
     #[serde(default)]
     follow: bool,
@@ -121,8 +147,8 @@ struct LogQuery {
     read: ReadMode,
 }
 
-fn first_slot() -> Slot {
-    Slot(1)
+fn first() -> Whole {
+    Whole(1)
 }
 
 /// How new an answer must be.
@@ -139,7 +165,7 @@ enum ReadMode {
 impl ReadMode {
     async fn pass(self, handle: &Handle) -> Result<(), Problem> {
         if matches!(self, Self::Linearizable) {
-            handle.read(READ_TIMEOUT).await?;
+            handle.read(ANSWER_TIMEOUT).await?;
         }
         Ok(())
     }
@@ -151,12 +177,14 @@ async fn log(
 ) -> Result<Response, Problem> {
     let Query(query) = query?;
     query.read.pass(&shared.handle).await?;
-    let from = query.from.max(Slot(1));
+    let from = Slot(query.from.0.max(1));
+    let limit = query.limit.map(|limit| usize::try_from(limit.0).unwrap_or(usize::MAX));
     if query.follow {
-        return Ok(follow(shared, from, query.limit));
+        let permit = shared.stream()?;
+        return Ok(follow(shared, from, limit, permit));
     }
-    let entries =
-        shared.handle.committed(from, query.limit.unwrap_or(LOG_LIMIT).min(LOG_LIMIT)).await?;
+    let limit = limit.unwrap_or(LOG_LIMIT).min(LOG_LIMIT);
+    let entries = shared.in_time(shared.handle.committed(from, limit)).await??;
     let response = LogResponse {
         schema: SCHEMA,
         committed: shared.handle.committed_through(),
@@ -168,23 +196,29 @@ async fn log(
 
 /// Entries from the log, and as they are committed, until the client, the server or the node ends it.
 /// It reads no faster than the client does.
-fn follow(shared: Shared, from: Slot, limit: Option<usize>) -> Response {
-    let lines = stream::unfold((shared, from, limit), async |(shared, from, left)| {
-        if left == Some(0) {
-            return None;
-        }
-        let more = async {
-            shared.handle.wait_committed(from).await?;
-            shared.handle.committed(from, left.unwrap_or(LOG_LIMIT).min(LOG_LIMIT)).await
-        };
-        let entries = tokio::select! {
-            entries = more => entries.ok()?,
-            () = shared.stop.cancelled() => return None,
-        };
-        let next = entries.last()?.slot().next();
-        let left = left.map(|left| left.saturating_sub(entries.len()));
-        Some((lines(&entries), (shared, next, left)))
-    });
+fn follow(
+    shared: Shared,
+    from: Slot,
+    limit: Option<usize>,
+    permit: OwnedSemaphorePermit,
+) -> Response {
+    let lines =
+        stream::unfold((shared, from, limit, permit), async |(shared, from, left, permit)| {
+            if left == Some(0) {
+                return None;
+            }
+            let more = async {
+                shared.handle.wait_committed(from).await?;
+                shared.handle.committed(from, left.unwrap_or(LOG_LIMIT).min(LOG_LIMIT)).await
+            };
+            let entries = tokio::select! {
+                entries = more => entries.ok()?,
+                () = shared.stop.cancelled() => return None,
+            };
+            let next = entries.last()?.slot().next();
+            let left = left.map(|left| left.saturating_sub(entries.len()));
+            Some((lines(&entries), (shared, next, left, permit)))
+        });
     let body = Body::from_stream(lines);
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
@@ -198,15 +232,23 @@ fn lines(entries: &[Entry]) -> Result<Bytes, serde_json::Error> {
     Ok(bytes.into())
 }
 
+/// How new an answer about one slot must be.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryQuery {
+    #[serde(default)]
+    read: ReadMode,
+}
+
 async fn log_entry(
     State(shared): State<Shared>,
-    slot: Result<Path<Slot>, PathRejection>,
-    query: Result<Query<LogQuery>, QueryRejection>,
+    slot: Result<Path<Whole>, PathRejection>,
+    query: Result<Query<EntryQuery>, QueryRejection>,
 ) -> Result<Json<LogEntry>, Problem> {
-    let Path(slot) = slot?;
+    let slot = Slot(slot?.0.0);
     let Query(query) = query?;
     query.read.pass(&shared.handle).await?;
-    let entries = shared.handle.committed(slot, 1).await?;
+    let entries = shared.in_time(shared.handle.committed(slot, 1)).await??;
     match entries.first() {
         Some(entry) if entry.slot() == slot => Ok(Json(LogEntry::from(entry))),
         _ => Err(Problem::new(
@@ -222,11 +264,11 @@ async fn log_entry(
 }
 
 async fn status(State(shared): State<Shared>) -> Result<Json<StatusResponse>, Problem> {
-    Ok(Json(StatusResponse::from(&shared.handle.status().await?)))
+    Ok(Json(StatusResponse::from(&shared.in_time(shared.handle.status()).await??)))
 }
 
 async fn peers(State(shared): State<Shared>) -> Result<Json<PeersResponse>, Problem> {
-    Ok(Json(PeersResponse::from(&shared.handle.status().await?)))
+    Ok(Json(PeersResponse::from(&shared.in_time(shared.handle.status()).await??)))
 }
 
 async fn send(
@@ -267,37 +309,13 @@ async fn named(handle: &Handle, who: &str) -> Result<NodeId, Problem> {
     }
 }
 
-async fn live() -> Json<HealthResponse> {
-    Json(HealthResponse { schema: SCHEMA, status: "alive".to_owned() })
-}
-
-async fn ready(State(shared): State<Shared>) -> Result<Json<HealthResponse>, Problem> {
-    let status = shared.handle.status().await?;
-    let Some(quorum) = status.engine.quorum else {
-        return Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not_formed",
-            "the cluster is not formed yet",
-            "start every node of the list; see /v1/peers for who was met",
-        ));
-    };
-    if !quorum.is_heard() {
-        return Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no_quorum",
-            format!("{} members are heard, {} are needed", quorum.heard, quorum.needed),
-            "see /v1/peers for who is missing",
-        ));
-    }
-    Ok(Json(HealthResponse { schema: SCHEMA, status: "ready".to_owned() }))
-}
-
 async fn no_such_path(uri: Uri) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no_such_path",
         format!("there is nothing at {}", uri.path()),
-        "the paths are /v1/proposals, /v1/log, /v1/status, /v1/peers, /v1/messages, /livez and /readyz",
+        "the paths are / and /v1/status, /v1/peers, /v1/log, /v1/proposals, /v1/messages, /v1/events, \
+         /metrics, /livez, /readyz",
     )
 }
 
@@ -308,35 +326,6 @@ async fn no_such_method(method: Method, uri: Uri) -> Problem {
         format!("{method} is not for {}", uri.path()),
         "proposals and messages are posted, everything else is got",
     )
-}
-
-/// A web page that a browser on this machine shows may send requests here under its own host's name;
-/// on a loopback address only local names are answered.
-async fn check_host(
-    State(shared): State<Shared>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = host.and_then(|host| host.parse::<Authority>().ok());
-    if shared.address.ip().is_loopback()
-        && !authority.is_some_and(|authority| is_local(authority.host()))
-    {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "wrong_host",
-            format!("the host {:?} is not this machine", host.unwrap_or_default()),
-            "ask localhost or 127.0.0.1",
-        ));
-    }
-    Ok(next.run(request).await)
-}
-
-/// `localhost`, or a loopback address, IPv6 ones in brackets.
-fn is_local(host: &str) -> bool {
-    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || literal.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// How long a client wants to wait.

@@ -15,8 +15,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::routes;
+use crate::admin::shared::Shared;
+use crate::admin::token::{Token, TokenError};
 use crate::config::AdminConfig;
-use crate::runtime::{FailureClass, Handle};
+use crate::runtime::{FailureClass, Handle, NODE_TARGET};
 
 /// Connections served at once. Further ones wait in the system's queue until one ends.
 const CONNECTIONS_MAX: usize = 256;
@@ -44,6 +46,18 @@ pub enum ServeError {
         /// Where it should listen.
         address: SocketAddr,
     },
+    /// Anyone who reaches it could propose.
+    #[error(
+        "{address} can be reached from other machines, and there is no token to be shown: name a file that holds \
+         one with --admin-token-file, or listen on 127.0.0.1"
+    )]
+    Exposed {
+        /// Where it should listen.
+        address: SocketAddr,
+    },
+    /// There is no token to compare with.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The system does not allow it.
     #[error(
         "cannot listen on {address}: {source}; choose an address of this machine and a port that this user may open"
@@ -61,7 +75,9 @@ impl ServeError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::AddressInUse { .. } => FailureClass::AddressInUse,
-            Self::Listen { .. } => FailureClass::Configuration,
+            Self::Exposed { .. } | Self::Token(_) | Self::Listen { .. } => {
+                FailureClass::Configuration
+            }
         }
     }
 }
@@ -81,6 +97,10 @@ impl Server {
     /// [`ServeError`] if it cannot listen there.
     pub async fn start(handle: Handle, config: &AdminConfig) -> Result<Self, ServeError> {
         let wanted = SocketAddr::new(config.bind, config.port);
+        let token = config.token_file.as_deref().map(Token::read).transpose()?;
+        if token.is_none() && !config.bind.is_loopback() {
+            return Err(ServeError::Exposed { address: wanted });
+        }
         let listen = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => ServeError::AddressInUse { address: wanted },
             _ => ServeError::Listen { address: wanted, source },
@@ -88,9 +108,19 @@ impl Server {
         let listener = TcpListener::bind(wanted).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let stop = CancellationToken::new();
-        let router = routes::router(handle, address, stop.clone());
+        let router =
+            routes::router(Shared::new(handle, address, token, routes::requests(), stop.clone()));
         let task = tokio::spawn(accept(listener, router, stop.clone()));
-        tracing::info!(target: crate::runtime::NODE_TARGET, %address, "admin.listening");
+        tracing::info!(target: NODE_TARGET, %address, "admin.listening");
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                target: NODE_TARGET,
+                %address,
+                hint = "requests and their token travel in the clear: let only a network that you trust, or a proxy \
+                        that speaks TLS, reach it",
+                "admin.exposed"
+            );
+        }
         Ok(Self { address, stop, task })
     }
 

@@ -96,9 +96,15 @@ pub(super) struct RunArgs {
     /// Where others dial this node, if not where it listens
     #[arg(long, value_name = "HOST:PORT", help_heading = "Addresses")]
     advertise: Option<String>,
-    /// The port of the HTTP interface, on loopback only [default: port + 1000]
+    /// The port of the HTTP interface [default: port + 1000]
     #[arg(long, value_name = "PORT", help_heading = "Addresses")]
     admin_port: Option<String>,
+    /// The IP address of the HTTP interface; beyond loopback a token is needed [default: 127.0.0.1]
+    #[arg(long, value_name = "IP", help_heading = "Addresses")]
+    admin_bind: Option<String>,
+    /// The file of the token that clients of the HTTP interface must show [default: none]
+    #[arg(long, value_name = "FILE", help_heading = "Addresses")]
+    admin_token_file: Option<String>,
     /// Serve no HTTP interface
     #[arg(long, conflicts_with = "admin_port", help_heading = "Addresses")]
     no_admin: bool,
@@ -146,6 +152,8 @@ impl RunArgs {
             (Key::Bind, "--bind", &self.bind),
             (Key::Advertise, "--advertise", &self.advertise),
             (Key::AdminPort, "--admin-port", &self.admin_port),
+            (Key::AdminBind, "--admin-bind", &self.admin_bind),
+            (Key::AdminTokenFile, "--admin-token-file", &self.admin_token_file),
             (Key::LogLevel, "--log-level", &self.log_level),
             (Key::LogFormat, "--log-format", &self.log_format),
         ];
@@ -173,6 +181,9 @@ pub(super) struct Asked {
     /// The port for peers of a node on this machine; its HTTP interface is 1000 above
     #[arg(long, value_name = "PORT")]
     pub(super) port: Option<String>,
+    /// The file of the token to show, where the node wants one [default: what QUORATE_ADMIN_TOKEN_FILE names]
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
 }
 
 /// `node propose`.
@@ -297,7 +308,7 @@ mod tests {
     #[test]
     fn every_default_told_in_help_is_that_of_the_settings() {
         let help = Cli::command().render_help().to_string();
-        for key in [Key::Port, Key::Cluster, Key::LogLevel, Key::LogFormat] {
+        for key in [Key::Port, Key::Cluster, Key::AdminBind, Key::LogLevel, Key::LogFormat] {
             let told = format!("[default: {}]", key.default().unwrap());
             assert!(help.contains(&told), "{} is not told as {told}", key.name());
         }

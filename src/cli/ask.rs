@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::admin::api::{LogEntry, MessageRequest, ProposeOutcome, ProposeRequest, SCHEMA};
 use crate::admin::{Client, ClientError};
-use crate::cli::args::{Asked, LogArgs, LogShape, ProposeArgs, SendArgs, StatusArgs};
+use crate::cli::args::{LogArgs, LogShape, ProposeArgs, SendArgs, StatusArgs};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::print;
 use crate::cli::{settings, show};
@@ -28,7 +28,7 @@ pub(super) async fn propose(args: &ProposeArgs) -> Result<(), Failure> {
             .at("--timeout on the command line")
             .hint("for example 10s")
     })?;
-    let client = client(&args.asked)?;
+    let client = settings::client(&args.asked)?;
     let request = ProposeRequest {
         value,
         request_id: Some(id),
@@ -73,7 +73,7 @@ async fn undecided(client: &Client, id: impl fmt::Display, timeout: Duration) ->
 }
 
 pub(super) async fn status(args: &StatusArgs) -> Result<(), Failure> {
-    let client = client(&args.asked)?;
+    let client = settings::client(&args.asked)?;
     let status = client.status().await.map_err(told)?;
     if args.json {
         return print(&json(&status)?);
@@ -83,7 +83,7 @@ pub(super) async fn status(args: &StatusArgs) -> Result<(), Failure> {
 }
 
 pub(super) async fn peers(args: &StatusArgs) -> Result<(), Failure> {
-    let peers = client(&args.asked)?.peers().await.map_err(told)?;
+    let peers = settings::client(&args.asked)?.peers().await.map_err(told)?;
     print(&if args.json { json(&peers)? } else { show::peers(&peers.peers) })
 }
 
@@ -96,7 +96,7 @@ struct Line<'e> {
 }
 
 pub(super) async fn log(args: &LogArgs) -> Result<(), Failure> {
-    let client = client(&args.asked)?;
+    let client = settings::client(&args.asked)?;
     let shape = if args.json { LogShape::Json } else { args.format };
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut from = Slot(args.from);
@@ -142,7 +142,7 @@ fn line(shape: LogShape, entry: &LogEntry) -> Result<String, Failure> {
 pub(super) async fn send(args: &SendArgs) -> Result<(), Failure> {
     let text = settings::text(&args.text)
         .map_err(|what| Failure::new(Code::Rejected, what).at("the text on the command line"))?;
-    let client = client(&args.asked)?;
+    let client = settings::client(&args.asked)?;
     let request = MessageRequest { to: args.to.clone(), text };
     let delivery = client.send(&request).await.map_err(told)?;
     if args.json {
@@ -160,10 +160,6 @@ pub(super) async fn send(args: &SendArgs) -> Result<(), Failure> {
     )
     .at(client.address())
     .hint("they may have it nevertheless; see `node peers`"))
-}
-
-fn client(asked: &Asked) -> Result<Client, Failure> {
-    settings::admin_address(asked).map(Client::new)
 }
 
 fn told(error: ClientError) -> Failure {

@@ -1,6 +1,8 @@
 //! Log lines: to standard error, as text or JSON; commits at any level.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -11,8 +13,11 @@ use crate::cli::output::colours_wanted;
 use crate::config::{LogFormat, Settings};
 use crate::runtime::{COMMIT_TARGET, NODE_TARGET};
 
-/// Starts printing, until what it returns is dropped. Once per process.
-pub(super) fn start(settings: &Settings) -> Result<Rest, Failure> {
+/// Starts printing, until the first it returns is dropped; the second counts the lines that found no room.
+/// Once per process.
+pub(super) fn start(settings: &Settings) -> Result<(Rest, Arc<AtomicU64>), Failure> {
+    let dropped = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&dropped);
     let wrong = |error: String| {
         Failure::new(Code::Configuration, format!("log_level = \"{}\": {error}", settings.log_level))
             .hint("write error, warn, info, debug or trace, or pairs such as info,quorate::transport=debug")
@@ -23,7 +28,8 @@ pub(super) fn start(settings: &Settings) -> Result<Rest, Failure> {
         .parse(&settings.log_level)
         .map_err(|error| wrong(error.to_string()))?
         .add_directive(commits);
-    let (lines, rest) = Lines::start(io::stderr(), |lines| {
+    let (lines, rest) = Lines::start(io::stderr(), move |lines| {
+        counted.fetch_add(lines, Ordering::Relaxed);
         tracing::warn!(
             target: NODE_TARGET,
             lines,
@@ -46,5 +52,5 @@ pub(super) fn start(settings: &Settings) -> Result<Rest, Failure> {
             .try_init(),
     };
     started.map_err(|error| wrong(error.to_string()))?;
-    Ok(rest)
+    Ok((rest, dropped))
 }

@@ -46,8 +46,8 @@ fn obey(cli: Cli) -> Result<(), Failure> {
         None => {
             let plan = settings::plan(&cli.run)?;
             // Dropped before a failure is told: the lines that led to it come first.
-            let _lines = logs::start(&plan.settings)?;
-            wait_for(run::serve(&cli.run, plan))
+            let (_lines, dropped) = logs::start(&plan.settings)?;
+            wait_for(run::serve(&cli.run, plan, dropped))
         }
         Some(Command::Propose(args)) => wait_for(ask::propose(&args)),
         Some(Command::Status(args)) => wait_for(ask::status(&args)),

@@ -1,5 +1,7 @@
 //! `node` without a command: run a member until it is asked to leave.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -27,8 +29,12 @@ const QUIET: Duration = Duration::from_millis(500);
 /// How long to wait for that at most.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Runs the node of this plan.
-pub(super) async fn serve(args: &RunArgs, plan: Plan) -> Result<(), Failure> {
+/// Runs the node of this plan; `lines_dropped` counts log lines that found no room.
+pub(super) async fn serve(
+    args: &RunArgs,
+    plan: Plan,
+    lines_dropped: Arc<AtomicU64>,
+) -> Result<(), Failure> {
     let config = plan.settings.node;
     let mut signals = Signals::listen()
         .map_err(|error| Failure::new(Code::Configuration, format!("no signals: {error}")))?;
@@ -41,6 +47,7 @@ pub(super) async fn serve(args: &RunArgs, plan: Plan) -> Result<(), Failure> {
         // A long log is still being read: nothing was promised in this life.
         () = signals.next() => return left_early(args),
     };
+    node.handle().metrics().count_lines_dropped_in(lines_dropped);
     let server = match &admin {
         None => None,
         Some(admin) => match Server::start(node.handle().clone(), admin).await {

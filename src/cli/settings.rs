@@ -7,9 +7,10 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use crate::admin::{Client, Token};
 use crate::cli::args::{Asked, RunArgs};
 use crate::cli::failure::{Code, Failure};
-use crate::config::{self, Address, Fault, Layer, Origin, Settings};
+use crate::config::{self, Address, Fault, Key, Layer, Origin, Settings};
 use crate::types::{ProposalId, Value};
 
 /// What running a node needs.
@@ -120,8 +121,20 @@ pub(super) fn text(written: &str) -> Result<String, String> {
     Ok(text)
 }
 
+/// A client of the node that is asked, with the token that it may want.
+pub(super) fn client(asked: &Asked) -> Result<Client, Failure> {
+    let client = Client::new(admin_address(asked)?);
+    let named = std::env::var_os(Key::AdminTokenFile.variable()).filter(|path| !path.is_empty());
+    let Some(path) = asked.token_file.clone().or_else(|| named.map(Into::into)) else {
+        return Ok(client);
+    };
+    let token =
+        Token::read(&path).map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
+    Ok(client.with_token(token))
+}
+
 /// Where the node that is asked serves HTTP.
-pub(super) fn admin_address(asked: &Asked) -> Result<SocketAddr, Failure> {
+fn admin_address(asked: &Asked) -> Result<SocketAddr, Failure> {
     let wrong = |flag: &str, what: String| {
         Failure::new(Code::Configuration, what).at(format!("{flag} on the command line"))
     };

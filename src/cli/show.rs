@@ -51,6 +51,13 @@ pub(super) fn status(status: &StatusResponse, peers: &[Peer]) -> String {
         let _ = writeln!(text, "{name:<10}{what}");
     };
     line("node", format!("{} {} (version {})", status.name, status.id, status.version));
+    line("verdict", status.verdict.text.clone());
+    for because in &status.verdict.because {
+        line("", because.clone());
+    }
+    for mend in &status.verdict.mend {
+        line("", format!("→ {mend}"));
+    }
     line("address", status.address.clone());
     match &status.config {
         None => line(

@@ -21,6 +21,10 @@ pub enum Key {
     Admin,
     /// The port of the HTTP interface.
     AdminPort,
+    /// Where the HTTP interface listens.
+    AdminBind,
+    /// What clients of the HTTP interface must show.
+    AdminTokenFile,
     /// How often a heartbeat is sent.
     HeartbeatInterval,
     /// Silence that makes a peer suspect.
@@ -50,7 +54,7 @@ pub enum Kind {
 
 impl Key {
     /// Every setting, in the order of `config/node.toml`.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Cluster,
         Self::Name,
         Self::Bind,
@@ -60,6 +64,8 @@ impl Key {
         Self::DataDir,
         Self::Admin,
         Self::AdminPort,
+        Self::AdminBind,
+        Self::AdminTokenFile,
         Self::HeartbeatInterval,
         Self::SuspectAfter,
         Self::RedialMin,
@@ -80,6 +86,8 @@ impl Key {
             Self::DataDir => "data_dir",
             Self::Admin => "admin",
             Self::AdminPort => "admin_port",
+            Self::AdminBind => "admin_bind",
+            Self::AdminTokenFile => "admin_token_file",
             Self::HeartbeatInterval => "heartbeat_interval",
             Self::SuspectAfter => "suspect_after",
             Self::RedialMin => "redial_min",
@@ -105,6 +113,8 @@ impl Key {
             | Self::Bind
             | Self::Advertise
             | Self::DataDir
+            | Self::AdminBind
+            | Self::AdminTokenFile
             | Self::HeartbeatInterval
             | Self::SuspectAfter
             | Self::RedialMin
@@ -120,6 +130,7 @@ impl Key {
             Self::Cluster => Some("quorate"),
             Self::Port => Some("8001"),
             Self::Admin => Some("true"),
+            Self::AdminBind => Some("127.0.0.1"),
             Self::HeartbeatInterval => Some("100ms"),
             Self::SuspectAfter => Some("600ms"),
             Self::RedialMin => Some("250ms"),
@@ -131,7 +142,8 @@ impl Key {
             | Self::Advertise
             | Self::Peers
             | Self::DataDir
-            | Self::AdminPort => None,
+            | Self::AdminPort
+            | Self::AdminTokenFile => None,
         }
     }
 

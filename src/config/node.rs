@@ -62,4 +62,14 @@ pub struct AdminConfig {
     pub bind: IpAddr,
     /// The port it listens on; 0 lets the system choose.
     pub port: u16,
+    /// The file that holds the token that clients must show; none to ask for none, which is
+    /// allowed on loopback only.
+    pub token_file: Option<PathBuf>,
+}
+
+impl AdminConfig {
+    /// On 127.0.0.1, without a token.
+    pub const fn loopback(port: u16) -> Self {
+        Self { bind: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port, token_file: None }
+    }
 }

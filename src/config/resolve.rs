@@ -1,7 +1,7 @@
 //! From layers to settings: the highest layer wins key by key, and every fault is told at once.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -195,10 +195,23 @@ impl<'l> Reader<'l> {
             text.parse::<bool>().map_err(|_| format!("\"{text}\" is neither true nor false"))
         });
         let given = self.one(Key::AdminPort, port_number);
+        let bind = self.one(Key::AdminBind, |text| {
+            text.parse::<IpAddr>().map_err(|_| format!("\"{text}\" is not an IP address"))
+        });
+        let token_file = self.one(Key::AdminTokenFile, directory);
         if wanted != Some(true) {
             return None;
         }
-        let port = port?;
+        if bind.is_some_and(|bind| !bind.is_loopback())
+            && self.written(Key::AdminTokenFile).is_none()
+        {
+            let what = "admin_bind leads beyond this machine, and there is no admin_token_file";
+            let hint =
+                "name a file that holds a token for clients to show: openssl rand -hex 32 > FILE";
+            self.clash(Key::AdminBind, what.to_owned(), hint.to_owned());
+            return None;
+        }
+        let (port, bind) = (port?, bind?);
         let admin_port = match given {
             Some(given) if given != 0 && given == port => {
                 let what = format!("admin_port and port are both {port}");
@@ -221,7 +234,7 @@ impl<'l> Reader<'l> {
                 }
             },
         };
-        Some(AdminConfig { bind: IpAddr::V4(Ipv4Addr::LOCALHOST), port: admin_port })
+        Some(AdminConfig { bind, port: admin_port, token_file })
     }
 }
 
@@ -238,6 +251,8 @@ fn hint(key: Key) -> &'static str {
             "list every node once, the same list on every machine: a:8001,b:8001,[2001:db8::1]:8001"
         }
         Key::DataDir => "name a directory on a local disk",
+        Key::AdminBind => "write an IP address of this machine, or 0.0.0.0 for all of them",
+        Key::AdminTokenFile => "name the file that holds the token",
         Key::Admin => "write true or false",
         Key::HeartbeatInterval | Key::SuspectAfter | Key::RedialMin | Key::RedialMax => {
             "write a whole number and its unit, for example 500ms or 10s"

@@ -182,26 +182,3 @@ impl Effects {
         self.send.push(Send { to, message: Message { epoch, body } });
     }
 }
-
-/// Where the machine stands, for people and for the hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Who belongs; none before the cluster is formed.
-    pub config: Option<EpochConfig>,
-    /// The round under way as seen from here.
-    pub round: Round,
-    /// Its proposer.
-    pub proposer: Option<NodeId>,
-    /// Whether that proposer leads, as far as is known.
-    pub led: bool,
-    /// Whether this node leads.
-    pub leading: bool,
-    /// The tip of the log.
-    pub last: Position,
-    /// What is committed and delivered here.
-    pub committed: Position,
-    /// Members heard lately, this one included.
-    pub heard: usize,
-    /// Proposals taken here that are not decided yet.
-    pub pending: usize,
-}

@@ -6,7 +6,7 @@ use crate::consensus::role::Role;
 use crate::consensus::voter::misbehaved;
 use crate::consensus::{
     Beat, Body, Effects, EpochConfig, Event, Halt, Input, Message, Read, ReadReply, Record,
-    Remember, Standing, To,
+    Remember, To,
 };
 use crate::limits;
 use crate::mutant::{self, Mutant};
@@ -316,14 +316,14 @@ impl Machine {
         self.others.get(peer).is_some() || mutant::is(Mutant::StrangersVoteCounted)
     }
 
-    fn leads_round(&self) -> Option<Round> {
+    pub(super) fn leads_round(&self) -> Option<Round> {
         match &self.role {
             Role::Leading(leading) => Some(leading.round),
             Role::Follower | Role::Opening | Role::Candidate(_) => None,
         }
     }
 
-    fn candidate_round(&self) -> Option<Round> {
+    pub(super) fn candidate_round(&self) -> Option<Round> {
         match &self.role {
             Role::Candidate(candidate) if candidate.prepared => Some(candidate.round),
             Role::Follower | Role::Opening | Role::Candidate(_) | Role::Leading(_) => None,
@@ -347,20 +347,5 @@ impl Machine {
             leads: self.leads_round(),
             healthy: self.is_healthy(now),
         })
-    }
-
-    /// Where the machine stands.
-    pub fn standing(&self, now: Time) -> Standing {
-        Standing {
-            config: self.config().cloned(),
-            round: self.view.round,
-            proposer: self.proposer(),
-            led: self.view.led,
-            leading: self.leads_round().is_some(),
-            last: self.state.last(),
-            committed: self.state.tail.position(self.delivery.delivered).unwrap_or_default(),
-            heard: self.others.fresh(now, self.patience()) + 1,
-            pending: self.pending.len(),
-        }
     }
 }

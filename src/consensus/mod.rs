@@ -19,6 +19,7 @@ mod reads;
 mod record;
 mod role;
 mod settings;
+mod standing;
 mod state;
 mod tail;
 mod tally;
@@ -26,7 +27,7 @@ mod voter;
 
 pub use self::core::Machine;
 pub use config::{EpochConfig, Mode};
-pub use effects::{Commit, Effects, Event, Halt, Outcome, Rejection, Send, Serve, Standing, To};
+pub use effects::{Commit, Effects, Event, Halt, Outcome, Rejection, Send, Serve, To};
 pub use entry::{Content, Entry, Kind, Proposal};
 pub use input::Input;
 pub use message::{
@@ -35,6 +36,7 @@ pub use message::{
 };
 pub use record::Record;
 pub use settings::Settings;
+pub use standing::{Announcement, Seen, Standing};
 pub use state::{Misfit, State};
 pub use tail::Tail;
 

@@ -234,6 +234,24 @@ fn a_node_alone_commits_alone() {
 }
 
 #[test]
+fn a_bound_that_no_slot_reaches_is_none() {
+    let mut table = Table::new(1);
+    table.settle();
+    for (id, until) in [(1, limits::INTEGER_MAX), (2, limits::INTEGER_MAX + 1), (3, u64::MAX)] {
+        let proposal = Proposal { until: Some(Slot(until)), ..proposal(id, "x") };
+        table.tell(node(1), Input::Submit(proposal));
+    }
+    table.settle();
+    let bounds: Vec<_> = table.seats[&node(1)]
+        .committed
+        .iter()
+        .filter_map(|commit| commit.entry.proposal())
+        .map(|proposal| proposal.until)
+        .collect();
+    assert_eq!(bounds, [Some(Slot(limits::INTEGER_MAX)), None, None]);
+}
+
+#[test]
 fn nothing_is_said_of_a_proposal_before_its_sync() {
     let mut table = Table::new(3);
     table.settle();

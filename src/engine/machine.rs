@@ -75,6 +75,8 @@ impl Engine {
         Status {
             log: self.consensus.standing(now),
             peers: self.peers.infos().collect(),
+            hears: self.peers.views().map(|(id, hears)| (id, hears.to_vec())).collect(),
+            objections: self.peers.objections().cloned().collect(),
             quorum: self.epoch().map(|config| self.quorum.now(self.me, config, &self.peers)),
             forming: self.peers.progress(),
             dispatch: self.dispatcher.counts(now),

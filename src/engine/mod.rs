@@ -8,6 +8,7 @@ mod machine;
 mod names;
 mod quorum;
 mod status;
+mod verdict;
 
 #[cfg(test)]
 mod tests;
@@ -17,3 +18,4 @@ pub use effects::{Effects, Event, Outgoing, Recipients};
 pub use input::Input;
 pub use quorum::Quorum;
 pub use status::Status;
+pub use verdict::{Condition, Situation, Verdict};

@@ -159,6 +159,11 @@ impl Formation {
         Some(Progress { listed: self.listed, unmet, waiting_for })
     }
 
+    /// What stands against a common cluster, of each linked peer that something stands against.
+    pub(super) fn objections(&self) -> impl Iterator<Item = &Event> {
+        self.complaints.values()
+    }
+
     pub(super) fn is_bounded(&self) -> bool {
         let peers_max = limits::MEMBERS_MAX + limits::STRANGERS_MAX;
         self.met.len() <= self.listed

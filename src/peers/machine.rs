@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::peers::detector::{Detector, Verdict};
 use crate::peers::formation::Formation;
-use crate::peers::table::Table;
+use crate::peers::table::{Peer, Table};
 use crate::peers::{Beat, Effects, Event, Input, NodeInfo, NodeStatus, Progress};
 use crate::types::{NodeId, Time};
 
@@ -127,6 +127,18 @@ impl Machine {
     /// What is known of each peer, in order.
     pub fn infos(&self) -> impl Iterator<Item = NodeInfo> {
         self.table.belonging().map(|(id, peer)| peer.info(id))
+    }
+
+    /// Whom each peer that is online hears, by its last heartbeat, in order.
+    pub fn views(&self) -> impl Iterator<Item = (NodeId, &[NodeId])> {
+        let online = |peer: &Peer| peer.detector.status() == NodeStatus::Online;
+        let online = self.table.belonging().filter(move |(_, peer)| online(peer));
+        online.map(|(id, peer)| (id, peer.heard()))
+    }
+
+    /// What stands against a common cluster: lists that differ, nodes that do not belong.
+    pub fn objections(&self) -> impl Iterator<Item = &Event> {
+        self.formation.objections()
     }
 
     /// How far the forming has come; none once the cluster is formed.

@@ -49,6 +49,11 @@ impl Peer {
         self.port = port.parse().unwrap_or(0);
     }
 
+    /// Whom it hears, by its last heartbeat.
+    pub(super) fn heard(&self) -> &[NodeId] {
+        &self.hears
+    }
+
     pub(super) fn hears(&mut self, mut hears: Vec<NodeId>) {
         // Who says more can only vouch for fewer.
         hears.truncate(limits::MEMBERS_MAX);

@@ -1,11 +1,13 @@
 //! What clients are told: what became of a proposal, a read, a message, and where the node stands.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::consensus::{self, Commit};
-use crate::engine::{self, Quorum};
+use crate::engine::{self, Quorum, Situation, Verdict};
 use crate::limits;
+use crate::transport::TransportStatus;
 use crate::types::{Digest, NodeId, Round, Slot, Time};
 
 /// What became of a proposal (R13).
@@ -132,6 +134,17 @@ pub struct Delivery {
     pub missing: Vec<NodeId>,
 }
 
+/// What waits inside of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// Arrivals from links, each up to a read of a socket.
+    pub inbox: usize,
+    /// Requests of clients.
+    pub commands: usize,
+    /// Turns whose records the disk has not synced.
+    pub disk: usize,
+}
+
 /// Where a node stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -147,9 +160,32 @@ pub struct Status {
     pub now: Time,
     /// Where it stands.
     pub engine: engine::Status,
+    /// The list of peers as written.
+    pub listed: Vec<String>,
+    /// What went over the network.
+    pub transport: TransportStatus,
+    /// What waits inside.
+    pub queues: Queues,
+    /// How long a question to each linked peer takes, where that is known.
+    pub round_trips: BTreeMap<NodeId, Duration>,
 }
 
 impl Status {
+    /// Why nothing commits here, or that all is well, in words.
+    pub fn verdict(&self) -> Verdict {
+        let obstacles = self.transport.obstacles.iter();
+        let obstacles: Vec<_> =
+            obstacles.map(|obstacle| (obstacle.whom.clone(), obstacle.why.clone())).collect();
+        let situation = Situation {
+            me: self.id,
+            name: &self.name,
+            now: self.now,
+            listed: &self.listed,
+            obstacles: &obstacles,
+        };
+        Verdict::of(&self.engine, &situation)
+    }
+
     /// Whether a proposal made here can commit, as far as this node can tell: the cluster is formed
     /// and a quorum is heard.
     pub fn ready(&self) -> bool {

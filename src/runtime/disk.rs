@@ -3,6 +3,7 @@
 //! It is the only one that touches the log, so a read sees every commit that was told before it was
 //! asked for, and the driver never waits for the disk.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::consensus::{Entry, Record, Serve};
 use crate::limits;
 use crate::mutant::{self, Mutant};
+use crate::runtime::metrics::Metrics;
 use crate::storage::{Log, LogError};
 use crate::types::Slot;
 
@@ -95,14 +97,17 @@ impl Disk {
     ///
     /// # Errors
     /// What the system said when it refused a thread.
-    pub(super) fn start<L>(mut log: L) -> std::io::Result<(Self, mpsc::Receiver<Report>)>
+    pub(super) fn start<L>(
+        mut log: L,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<(Self, mpsc::Receiver<Report>)>
     where
         L: Log + Send + 'static,
     {
         let (jobs, waiting) = sync_channel(QUEUE);
         let (reports, reported) = mpsc::channel(REPORTS);
         let thread = std::thread::Builder::new().name("disk".to_owned()).spawn(move || {
-            if let Err(error) = run(&mut log, &waiting, &reports) {
+            if let Err(error) = run(&mut log, &waiting, &reports, &metrics) {
                 // Nobody listens any more once the node has ended.
                 let _ = reports.blocking_send(Report::Failed(error));
             }
@@ -130,6 +135,7 @@ fn run<L: Log>(
     log: &mut L,
     jobs: &Receiver<Job>,
     reports: &mpsc::Sender<Report>,
+    metrics: &Metrics,
 ) -> Result<(), LogError> {
     let mut took = Duration::ZERO;
     let mut hint_since: Option<Instant> = None;
@@ -168,6 +174,7 @@ fn run<L: Log>(
                 outcome => outcome?,
             }
             took = started.elapsed();
+            metrics.synced(took);
             hint_since = None;
         } else if through.is_some() {
             hint_since.get_or_insert_with(Instant::now);
@@ -263,7 +270,7 @@ mod tests {
         fn start_failing(failure: Option<LogError>, fails_at_sync: bool) -> Self {
             let ((deeds_in, deeds), (allow, allowed)) = (sync_channel(16), sync_channel(16));
             let log = Slow { deeds: deeds_in, allowed, failure, fails_at_sync };
-            let (disk, reports) = Disk::start(log).unwrap();
+            let (disk, reports) = Disk::start(log, Arc::new(Metrics::new())).unwrap();
             Self { disk, reports, deeds, allow }
         }
 

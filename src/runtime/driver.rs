@@ -12,14 +12,16 @@ use uuid::Uuid;
 
 use crate::consensus::{Entry, EpochConfig};
 use crate::engine::{Engine, Input};
-use crate::runtime::answer::Status;
+use crate::runtime::answer::{Queues, Status};
 use crate::runtime::disk::{Reading, Report};
 use crate::runtime::executor::Executor;
 use crate::runtime::failure::RunError;
 use crate::runtime::handle::{Command, Facts};
+use crate::runtime::round_trips::RoundTrips;
 use crate::runtime::wording::word;
 use crate::transport::Incoming;
 use crate::types::{MessageId, NodeId, Time};
+use crate::wire::{Payload, Pong};
 
 /// How many arrivals are taken in one turn, under one stamp of the clock. Each may hold all the
 /// messages of one read of a socket.
@@ -58,6 +60,7 @@ pub(super) struct Driver {
     pub(super) started: Instant,
     /// Names read barriers.
     pub(super) tokens: u64,
+    pub(super) round_trips: RoundTrips,
 }
 
 impl Driver {
@@ -112,8 +115,20 @@ impl Driver {
                 self.tick_what_is_due()?;
             }
             self.executor.persist()?;
+            self.executor.publisher().count();
+            self.ask_peers();
         }
         Ok(())
+    }
+
+    /// Heartbeats wake this loop often enough wherever a link leads to anyone.
+    fn ask_peers(&mut self) {
+        let now = self.now();
+        for peer in self.round_trips.due(now) {
+            let id = MessageId::from(Uuid::new_v4());
+            self.executor.ping(id, peer);
+            self.round_trips.asked(now, peer, id);
+        }
     }
 
     /// Whether the engine wants to be woken now.
@@ -185,13 +200,23 @@ impl Driver {
             Incoming::Met { listed, node } => self.take(now, Input::Met { listed, node }),
             Incoming::LinkUp { peer, name, address } => {
                 self.executor.publisher().met(peer, &name);
+                self.round_trips.linked(peer);
                 self.take(now, Input::LinkUp { peer, name, address })
             }
-            Incoming::LinkDown { peer } => self.take(now, Input::LinkDown { peer }),
+            Incoming::LinkDown { peer } => {
+                self.round_trips.unlinked(peer);
+                self.take(now, Input::LinkDown { peer })
+            }
             Incoming::DialRefused { peer } => self.take(now, Input::DialRefused { peer }),
             Incoming::Doubled { by, name } => self.doubled(now, by, name),
             Incoming::Frames(messages) => {
-                messages.into_iter().try_for_each(|message| self.take(now, Input::Frame(message)))
+                for message in messages {
+                    if let Payload::Pong(Pong { re: Some(re), .. }) = &message.payload {
+                        self.round_trips.answered(now, message.from, *re);
+                    }
+                    self.take(now, Input::Frame(message))?;
+                }
+                Ok(())
             }
         }
     }
@@ -265,6 +290,14 @@ impl Driver {
             address: self.facts.address,
             now,
             engine: self.engine.status(now),
+            listed: self.facts.listed.clone(),
+            transport: self.executor.transport(),
+            queues: Queues {
+                inbox: self.sources.inbox.len(),
+                commands: self.sources.commands.len(),
+                disk: self.executor.handed(),
+            },
+            round_trips: self.round_trips.known(),
         }
     }
 

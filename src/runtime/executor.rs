@@ -8,8 +8,9 @@ use crate::engine::{Effects, Event, Outgoing, Recipients};
 use crate::runtime::disk::{Disk, Job, Reading};
 use crate::runtime::failure::RunError;
 use crate::runtime::publish::Publisher;
-use crate::transport::Transport;
-use crate::types::Time;
+use crate::transport::{SendError, Transport, TransportStatus};
+use crate::types::{MessageId, NodeId, Time};
+use crate::wire::{Payload, Ping};
 
 /// How many batches may wait for the disk before the driver takes no more from peers and clients.
 const HANDED_MAX: usize = 1_024;
@@ -123,7 +124,19 @@ impl Executor {
             Recipients::Everyone => None,
             Recipients::One(node) => Some(node),
         };
-        let _ = self.transport.send(id, to, payload, timestamp);
+        if let Err(SendError::Full(peers)) = self.transport.send(id, to, payload, timestamp) {
+            self.publisher.metrics().frames_dropped(peers.len());
+        }
+    }
+
+    /// Asks a peer to answer; who has no link or no room is not asked.
+    pub(super) fn ping(&self, id: MessageId, peer: NodeId) {
+        let _ = self.transport.send(id, Some(peer), Payload::Ping(Ping::default()), wall_clock());
+    }
+
+    /// What went over the network.
+    pub(super) fn transport(&self) -> TransportStatus {
+        self.transport.status()
     }
 
     /// Reads old entries, behind all that was persisted before.
@@ -133,6 +146,11 @@ impl Executor {
     pub(super) fn read(&mut self, reading: Reading) -> Result<(), RunError> {
         self.persist()?;
         self.push(Job::Read(reading))
+    }
+
+    /// Turns whose records the disk has not synced.
+    pub(super) fn handed(&self) -> usize {
+        self.handed.len()
     }
 
     /// Whether so much waits for the disk that nothing more may come in.

@@ -1,6 +1,7 @@
 //! A running node as a program uses it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use crate::consensus::{Entry, Proposal};
 use crate::limits;
 use crate::runtime::answer::{Delivery, Outcome, ReadError, Rejection, SendError, Status, Stopped};
+use crate::runtime::metrics::Metrics;
 use crate::runtime::notice::{Notice, Subscription};
 use crate::types::{NodeId, Position, ProposalId, Slot, Value};
 
@@ -58,6 +60,9 @@ pub(super) struct Facts {
     pub(super) name: String,
     pub(super) cluster: String,
     pub(super) address: SocketAddr,
+    /// The list of peers as written.
+    pub(super) listed: Vec<String>,
+    pub(super) data_dir: PathBuf,
 }
 
 /// A way to talk to a running node. Cheap to clone; outlives the node, and says so when asked.
@@ -67,6 +72,7 @@ pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) notices: broadcast::WeakSender<Notice>,
     pub(super) committed: watch::Receiver<Position>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) disk_reads: Arc<Semaphore>,
 }
 
@@ -115,6 +121,15 @@ impl Handle {
     }
 
     async fn offer(&self, proposal: Proposal, wait: bool, timeout: Duration) -> Outcome {
+        let outcome = self.outcome(proposal, wait, timeout).await;
+        // Who does not wait is told of nothing but a refusal.
+        if wait || outcome != Outcome::Unknown {
+            self.metrics.proposed(&outcome);
+        }
+        outcome
+    }
+
+    async fn outcome(&self, proposal: Proposal, wait: bool, timeout: Duration) -> Outcome {
         let (reply, answer) = oneshot::channel();
         match self.commands.try_send(Command::Propose { proposal, wait, reply }) {
             Ok(()) => {}
@@ -139,7 +154,10 @@ impl Handle {
             self.commands.send(Command::Read { reply }).await.map_err(|_| ReadError::Stopped)?;
             answer.await.unwrap_or(Err(ReadError::Stopped))
         };
-        tokio::time::timeout(timeout, asked).await.unwrap_or(Err(ReadError::TimedOut))
+        let outcome =
+            tokio::time::timeout(timeout, asked).await.unwrap_or(Err(ReadError::TimedOut));
+        self.metrics.read(&outcome);
+        outcome
     }
 
     /// Committed entries in order from slot `from`: at most `limit`, and fewer where they are large or
@@ -197,10 +215,27 @@ impl Handle {
 
     /// What happens at this node from now on. Nothing, if it has stopped.
     pub fn subscribe(&self) -> Subscription {
-        Subscription(match self.notices.upgrade() {
+        let notices = match self.notices.upgrade() {
             Some(notices) => notices.subscribe(),
             None => broadcast::channel(1).1,
-        })
+        };
+        Subscription::new(notices, Arc::clone(&self.metrics))
+    }
+
+    /// What this node counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The size of the files in the node's directory, in bytes; 0 where the system does not say.
+    pub async fn log_bytes(&self) -> u64 {
+        let directory = self.facts.data_dir.clone();
+        let sizes = move || {
+            let files = std::fs::read_dir(directory).ok()?.filter_map(Result::ok);
+            let sizes = files.filter_map(|file| file.metadata().ok());
+            Some(sizes.filter(std::fs::Metadata::is_file).map(|file| file.len()).sum())
+        };
+        tokio::task::spawn_blocking(sizes).await.ok().flatten().unwrap_or(0)
     }
 
     /// Sends a text to everyone that is online, and waits until they have it or the time is up.

@@ -9,16 +9,21 @@ mod driver;
 mod executor;
 mod failure;
 mod handle;
+mod metrics;
 mod narrate;
 mod node;
 mod notice;
 mod publish;
 mod repeats;
+mod round_trips;
 mod wording;
 
-pub use answer::{Committed, Delivery, Outcome, ReadError, Rejection, SendError, Status, Stopped};
+pub use answer::{
+    Committed, Delivery, Outcome, Queues, ReadError, Rejection, SendError, Status, Stopped,
+};
 pub use failure::{FailureClass, RunError, StartError};
 pub use handle::Handle;
+pub use metrics::{METRICS_PREFIX, Metrics};
 pub use narrate::{COMMIT_TARGET, NODE_TARGET};
 pub use node::Node;
 pub use notice::{Notice, Subscription};

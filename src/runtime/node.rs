@@ -16,9 +16,11 @@ use crate::runtime::driver::{Driver, Sources};
 use crate::runtime::executor::Executor;
 use crate::runtime::failure::{RunError, StartError};
 use crate::runtime::handle::{COMMANDS, DISK_READS, Facts, Handle};
+use crate::runtime::metrics::Metrics;
 use crate::runtime::narrate::Narrator;
 use crate::runtime::notice::NOTICES;
 use crate::runtime::publish::Publisher;
+use crate::runtime::round_trips::RoundTrips;
 use crate::storage::{self, DurableLog, Log, RealDisk, Recovered};
 use crate::transport::{Identity, Transport, TransportConfig};
 use crate::types::Time;
@@ -139,7 +141,8 @@ impl<L: Log + Send + 'static> Opened<L> {
         let (notices, _) = broadcast::channel(NOTICES);
         let (told_committed, committed) = watch::channel(committed);
         let (commands, waiting_commands) = mpsc::channel(COMMANDS);
-        let (disk, reports) = Disk::start(log).map_err(StartError::Thread)?;
+        let metrics = Arc::new(Metrics::new());
+        let (disk, reports) = Disk::start(log, Arc::clone(&metrics)).map_err(StartError::Thread)?;
 
         let (inbox, incoming) = mpsc::channel(INBOX);
         let links = links(&config, seed);
@@ -150,15 +153,24 @@ impl<L: Log + Send + 'static> Opened<L> {
         let address = transport.local_addr();
         narrator.listening(address);
 
-        let facts = Arc::new(Facts { id: me, name: config.name, cluster: config.cluster, address });
+        let listed = config.peers.iter().map(ToString::to_string).collect();
+        let facts = Arc::new(Facts {
+            id: me,
+            name: config.name,
+            cluster: config.cluster,
+            address,
+            listed,
+            data_dir: config.data_dir,
+        });
         let handle = Handle {
             facts: Arc::clone(&facts),
             commands,
             notices: notices.downgrade(),
             committed,
+            metrics: Arc::clone(&metrics),
             disk_reads: Arc::new(Semaphore::new(DISK_READS)),
         };
-        let publisher = Publisher::new(narrator, notices, told_committed);
+        let publisher = Publisher::new(narrator, metrics, notices, told_committed);
         let executor = Executor::new(transport, disk, publisher);
         if let Some(config) = engine.epoch() {
             executor.expect_members(config);
@@ -177,6 +189,7 @@ impl<L: Log + Send + 'static> Opened<L> {
             },
             started,
             tokens: 0,
+            round_trips: RoundTrips::default(),
         };
         Ok(Node { handle, stop, driver: tokio::spawn(driver.run()) })
     }

@@ -7,7 +7,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::consensus::{Commit, EpochConfig};
 use crate::peers::NodeInfo;
-use crate::types::{MessageId, NodeId};
+use crate::runtime::metrics::Metrics;
+use crate::types::{MessageId, NodeId, Round};
 
 /// How many notices wait for the slowest subscriber. Beyond it the oldest are dropped, and the
 /// subscriber is told how many; what it missed of the log can be read again.
@@ -36,6 +37,15 @@ pub enum Notice {
         /// Members needed.
         needed: usize,
     },
+    /// Another round is under way as seen from here, or it is led now.
+    Round {
+        /// The round.
+        round: Round,
+        /// Its proposer.
+        proposer: NodeId,
+        /// Whether the proposer is known to lead it.
+        led: bool,
+    },
     /// An epoch starts.
     Epoch(EpochConfig),
     /// This subscriber was too slow: so many notices are lost to it.
@@ -44,14 +54,24 @@ pub enum Notice {
 
 /// A view of what happens at a node, from the moment of subscribing.
 #[derive(Debug)]
-pub struct Subscription(pub(super) broadcast::Receiver<Notice>);
+pub struct Subscription {
+    notices: broadcast::Receiver<Notice>,
+    metrics: Arc<Metrics>,
+}
 
 impl Subscription {
+    pub(super) fn new(notices: broadcast::Receiver<Notice>, metrics: Arc<Metrics>) -> Self {
+        Self { notices, metrics }
+    }
+
     /// The next notice; none when the node has stopped. Nothing is lost if the wait is abandoned.
     pub async fn next(&mut self) -> Option<Notice> {
-        match self.0.recv().await {
+        match self.notices.recv().await {
             Ok(notice) => Some(notice),
-            Err(RecvError::Lagged(missed)) => Some(Notice::Missed(missed)),
+            Err(RecvError::Lagged(missed)) => {
+                self.metrics.notices_missed(missed);
+                Some(Notice::Missed(missed))
+            }
             Err(RecvError::Closed) => None,
         }
     }
@@ -64,7 +84,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_subscriber_is_told_how_much_it_missed() {
         let (notices, receiver) = broadcast::channel(2);
-        let mut subscription = Subscription(receiver);
+        let mut subscription = Subscription::new(receiver, Arc::new(Metrics::new()));
         for heard in 1..=5 {
             notices.send(Notice::Quorum { heard, needed: 1 }).unwrap();
         }

@@ -8,6 +8,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 use crate::consensus::{self, Halt};
 use crate::engine::Event;
 use crate::runtime::answer::{Committed, Delivery, Outcome, ReadError, Rejection, SendError};
+use crate::runtime::metrics::{Metrics, Turn};
 use crate::runtime::narrate::Narrator;
 use crate::runtime::notice::Notice;
 use crate::types::{MessageId, NodeId, Position, ProposalId, Time};
@@ -33,6 +34,9 @@ struct Reply {
 /// where it takes no more.
 pub(super) struct Publisher {
     narrator: Narrator,
+    metrics: Arc<Metrics>,
+    /// What is counted since it was last added to `metrics`.
+    turn: Turn,
     notices: broadcast::Sender<Notice>,
     committed: watch::Sender<Position>,
     proposals: HashMap<ProposalId, Waiting>,
@@ -44,11 +48,14 @@ impl Publisher {
     /// Nobody waits yet.
     pub(super) fn new(
         narrator: Narrator,
+        metrics: Arc<Metrics>,
         notices: broadcast::Sender<Notice>,
         committed: watch::Sender<Position>,
     ) -> Self {
         Self {
             narrator,
+            metrics,
+            turn: Turn::default(),
             notices,
             committed,
             proposals: HashMap::new(),
@@ -108,17 +115,34 @@ impl Publisher {
             Event::Sent { id, by, missing } => self.delivered(id, Ok(Delivery { by, missing })),
             Event::SendRefused { id } => self.delivered(id, Err(SendError::Busy)),
             Event::Peer(peer) => self.notify(Notice::Peer(peer)),
-            Event::Quorum { heard, needed } => self.notify(Notice::Quorum { heard, needed }),
-            Event::Received { id, from, text } => self.notify(Notice::Received { id, from, text }),
-            Event::ListsDiffer { .. }
-            | Event::NotAMember { .. }
-            | Event::Acknowledged { .. }
-            | Event::Misbehaved { .. } => {}
+            Event::Quorum { heard, needed } => {
+                if heard < needed {
+                    self.turn.quorum_lost();
+                }
+                self.notify(Notice::Quorum { heard, needed });
+            }
+            Event::Received { id, from, text } => {
+                self.turn.message();
+                self.notify(Notice::Received { id, from, text });
+            }
+            Event::Misbehaved { .. } => self.turn.misbehaved(),
+            Event::ListsDiffer { .. } | Event::NotAMember { .. } | Event::Acknowledged { .. } => {}
         }
         Ok(())
     }
 
+    /// Adds what was counted in a turn to the metrics.
+    pub(super) fn count(&mut self) {
+        self.metrics.add(&mut self.turn);
+    }
+
+    /// What the node counts.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     fn publish_log(&mut self, event: consensus::Event) -> Result<(), Halt> {
+        self.turn.log(&event);
         match event {
             consensus::Event::Committed(commit) => {
                 self.committed.send_replace(commit.entry.position());
@@ -134,9 +158,10 @@ impl Publisher {
             consensus::Event::ReadRefused { token } => self.read(token, Err(ReadError::Busy)),
             consensus::Event::EpochStarted(config) => self.notify(Notice::Epoch(config)),
             consensus::Event::Halt(halt) => return Err(halt),
-            consensus::Event::RoundChanged { .. }
-            | consensus::Event::Suspects { .. }
-            | consensus::Event::Misbehaved { .. } => {}
+            consensus::Event::RoundChanged { round, proposer, leads: led } => {
+                self.notify(Notice::Round { round, proposer, led });
+            }
+            consensus::Event::Suspects { .. } | consensus::Event::Misbehaved { .. } => {}
         }
         Ok(())
     }

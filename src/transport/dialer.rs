@@ -87,6 +87,7 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
         };
         match outcome {
             Outcome::Met(node) => {
+                shared.obstacles.overcome(&label);
                 if met.replace(node) != Some(node) {
                     shared.tell(Incoming::Met { listed, node }).await;
                 }
@@ -97,6 +98,8 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
             }
             Outcome::Refused => {
                 if let Some(peer) = met {
+                    let why = "nobody listens there";
+                    shared.obstacles.note(&label, why, true, Instant::now());
                     // The owner says in its own words that a peer is gone.
                     shared.tell(Incoming::DialRefused { peer }).await;
                 } else {
@@ -112,7 +115,9 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
 }
 
 fn warn(shared: &Shared, address: &str, what: &'static str, reason: &str) {
-    if let Some(untold) = shared.notices.admit(address, what, Instant::now()) {
+    let now = Instant::now();
+    shared.obstacles.note(address, reason, true, now);
+    if let Some(untold) = shared.notices.admit(address, what, now) {
         tracing::warn!(address, what, reason, untold, "dial.failed");
     }
 }

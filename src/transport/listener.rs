@@ -187,6 +187,7 @@ async fn welcome(
 
 fn warn(shared: &Shared, source: IpAddr, code: &'static str, reason: &str) {
     count(&shared.refused, 1);
+    shared.obstacles.note(&source.to_string(), reason, false, Instant::now());
     tell(shared, source, code, reason);
 }
 

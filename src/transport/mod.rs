@@ -19,6 +19,7 @@ mod link;
 mod links;
 mod listener;
 mod notices;
+mod obstacles;
 mod outbox;
 mod shared;
 #[expect(clippy::module_inception, reason = "the transport is the room's own thing")]
@@ -27,4 +28,5 @@ mod transport;
 pub use config::{StartError, TransportConfig};
 pub use identity::{Identity, IdentityError};
 pub use incoming::Incoming;
+pub use obstacles::Obstacle;
 pub use transport::{LinkStatus, SendError, Transport, TransportStatus};

@@ -15,6 +15,7 @@ use crate::transport::handshake::Local;
 use crate::transport::incoming::Incoming;
 use crate::transport::link::Link;
 use crate::transport::notices::Notices;
+use crate::transport::obstacles::Obstacles;
 use crate::types::NodeId;
 use crate::wire::{Hello, Side};
 
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     /// Silent strangers that made room for newer ones.
     pub(crate) evicted: AtomicU64,
     pub(crate) notices: Arc<Notices>,
+    pub(crate) obstacles: Obstacles,
     /// No new links, no more incoming messages.
     pub(crate) closing: CancellationToken,
     /// Everything ends now.

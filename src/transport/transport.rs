@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -20,6 +20,7 @@ use crate::transport::incoming::Incoming;
 use crate::transport::keeper;
 use crate::transport::link::{Link, LinkEnd};
 use crate::transport::listener;
+use crate::transport::obstacles::{Obstacle, Obstacles};
 use crate::transport::outbox::NoRoom;
 use crate::transport::shared::Shared;
 use crate::types::{MessageId, NodeId};
@@ -56,6 +57,8 @@ pub struct TransportStatus {
     pub refused: u64,
     /// Silent strangers that made room for newer ones.
     pub evicted: u64,
+    /// Addresses with which no link comes about.
+    pub obstacles: Vec<Obstacle>,
 }
 
 /// What went over one link since it is up.
@@ -157,6 +160,7 @@ impl Transport {
             refused: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             notices: Arc::default(),
+            obstacles: Obstacles::default(),
             closing: abort.child_token(),
             abort: abort.clone(),
             tasks: TaskTracker::new(),
@@ -240,6 +244,7 @@ impl Transport {
             links: links.values().map(|link| status_of(link)).collect(),
             refused: self.shared.refused.load(Ordering::Relaxed),
             evicted: self.shared.evicted.load(Ordering::Relaxed),
+            obstacles: self.shared.obstacles.standing(Instant::now()),
         }
     }
 

@@ -123,7 +123,7 @@ impl Member {
 
     /// A client of it; it must have been seen listening.
     pub(super) fn client(&self) -> Client {
-        self.client.expect("the story waits for its address first")
+        self.client.clone().expect("the story waits for its address first")
     }
 
     /// SIGKILL: no goodbye, nothing flushed.
