@@ -44,6 +44,27 @@ fn every_setting_without_a_fixed_default_is_documented_by_an_example_that_resolv
 }
 
 #[test]
+fn what_can_change_while_the_node_runs_is_marked() {
+    let text = std::fs::read_to_string(config("node.toml")).unwrap();
+    let mut told = String::new();
+    let mut keys = 0;
+    for line in text.lines() {
+        let setting = line.strip_prefix("# ").or_else(|| line.strip_prefix("#? "));
+        let name = setting.and_then(|setting| setting.split_once(" = ")).map(|(name, _)| name);
+        match name.and_then(Key::named) {
+            Some(key) => {
+                assert_eq!(told.contains("(SIGHUP)"), key.is_reloadable(), "{}", key.name());
+                keys += 1;
+                told.clear();
+            }
+            None if line.starts_with("##") => told += line,
+            None => told.clear(),
+        }
+    }
+    assert_eq!(keys, Key::ALL.len());
+}
+
+#[test]
 fn the_file_as_it_stands_changes_nothing() {
     let (layer, faults) = read_file(&config("node.toml"));
     assert_eq!(faults, []);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use quorate::config::{Key, Layer, Origin, read_text, resolve};
+use quorate::config::{Environment, Key, Layer, Origin, read_text, resolve};
 
 /// The input is a file; behind a line of `%%`, one setting a line, `name=text`: half of them stand in the
 /// environment, the other half are flags.
@@ -19,9 +19,9 @@ pub fn run(input: &[u8]) {
             _ => variables.push((format!("QUORATE_{}", name.to_uppercase()), text.to_owned())),
         }
     }
-    let (environment, wrong) = Layer::environment(variables);
-    faults.extend(wrong);
-    match resolve(&[flags, environment, file], Some("host")) {
+    let Environment { layer, faults: wrong, ignored } = Layer::environment(variables);
+    faults.extend(wrong.into_iter().chain(ignored));
+    match resolve(&[flags, layer, file], Some("host")) {
         Ok(settings) => {
             let node = settings.node;
             assert!(!node.name.is_empty() && !node.cluster.is_empty(), "names are never empty");

@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 use crate::admin::api::{
-    ErrorBody, ErrorResponse, LogEntry, LogResponse, MessageRequest, MessageResponse,
-    PeersResponse, ProposeRequest, ProposeResponse, StatusResponse,
+    ErrorBody, ErrorResponse, HealthResponse, LogEntry, LogResponse, MessageRequest,
+    MessageResponse, PeersResponse, ProposeRequest, ProposeResponse, StatusResponse,
 };
 use crate::admin::token::Token;
 use crate::types::Slot;
@@ -103,6 +103,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn status(&self) -> Result<StatusResponse, ClientError> {
         self.answer(self.get("/v1/status").await?).await
+    }
+
+    /// `GET /livez`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn live(&self) -> Result<HealthResponse, ClientError> {
+        self.answer(self.get("/livez").await?).await
     }
 
     /// `GET /v1/peers`.

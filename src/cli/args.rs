@@ -1,38 +1,36 @@
 //! The command line as typed. Nothing is checked here but its grammar: the settings of a node go
 //! through `config` with all others, so that every fault is told at once.
 
+mod ask;
+mod help;
+mod local;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Key, Layer, Origin};
 use crate::sim::{Faults, Shape};
 
-/// Told below every `--help`.
-const EXIT_CODES: &str = "\
-Exit codes:
-   0  done; with a proposal: committed
-   3  rejected: the value is surely not committed by this request
-   4  unknown: it may still commit; asking again with the same --request-id is safe
-   5  unreachable: no node answers there
-   6  no quorum: too few members are heard to decide
-   7  identity: the data directory does not fit what the cluster knows of this node
-   8  storage: the disk refuses, the data directory is damaged or in use
-   9  address in use: another process listens there
-  10  a check failed (demo, simulate)
-  78  configuration: flags, environment or file";
+pub(super) use ask::{
+    Asked, AskedMany, LogArgs, LogShape, PingArgs, ProposeArgs, SendArgs, StatusArgs,
+};
+pub(super) use local::{
+    CompletionsArgs, ConfigCommand, DoctorArgs, InitArgs, ManArgs, ShowArgs, VersionArgs,
+};
 
-/// Machines that agree. Without a command, a node runs.
+/// Machines that agree. Without a command, a node runs
 ///
 /// Every setting can also stand in the environment (QUORATE_PORT for --port) or in a file
-/// (--config); flags win over the environment, that over the file. See config/node.toml.
+/// (--config); flags win over the environment, that over the file. `node config init` prints a
+/// file that explains every setting.
 #[derive(Debug, Parser)]
 #[command(
     name = "node",
     version,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true,
-    after_help = EXIT_CODES,
+    after_help = help::MORE,
+    after_long_help = help::NODE,
     max_term_width = 100
 )]
 pub(super) struct Cli {
@@ -45,34 +43,86 @@ pub(super) struct Cli {
 /// What can be done besides running a node.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Proposes a value through a running node and waits for what becomes of it.
-    #[command(after_help = EXIT_CODES)]
+    /// Proposes a value through a running node and waits for what becomes of it
+    #[command(after_help = help::MORE, after_long_help = help::PROPOSE)]
     Propose(ProposeArgs),
-    /// Shows where a running node stands.
-    #[command(after_help = EXIT_CODES)]
+    /// Shows where a running node stands, or several, and whether they agree
+    #[command(after_help = help::MORE, after_long_help = help::STATUS)]
     Status(StatusArgs),
-    /// Shows the peers that a running node knows.
-    #[command(after_help = EXIT_CODES)]
-    Peers(StatusArgs),
-    /// Prints the log that the cluster agreed on.
-    #[command(after_help = EXIT_CODES)]
+    /// Shows the peers that a running node knows
+    #[command(after_help = help::MORE, after_long_help = help::PEERS)]
+    Peers(PeersArgs),
+    /// Prints the log that the cluster agreed on
+    #[command(after_help = help::MORE, after_long_help = help::LOG)]
     Log(LogArgs),
-    /// Sends a text to one node, or to all that are online, and waits until they have it.
-    #[command(after_help = EXIT_CODES)]
+    /// Sends a text to one node, or to all that are online, and waits until they have it
+    #[command(after_help = help::MORE, after_long_help = help::SEND)]
     Send(SendArgs),
-    /// Runs whole clusters under faults drawn from a seed, in virtual time.
-    #[command(after_help = EXIT_CODES)]
-    Simulate(SimulateArgs),
-    /// Shows three processes agree, lose one, agree again and recover; takes seconds.
-    #[command(after_help = EXIT_CODES)]
+    /// Measures the way through a running node to its peers and back
+    #[command(after_help = help::MORE, after_long_help = help::PING)]
+    Ping(PingArgs),
+    /// Writes, checks and shows settings
+    #[command(subcommand, after_help = help::MORE, after_long_help = help::CONFIG)]
+    Config(ConfigCommand),
+    /// Checks this machine, the settings and the way to every peer, before a node runs or beside it
+    #[command(after_help = help::MORE, after_long_help = help::DOCTOR)]
+    Doctor(DoctorArgs),
+    /// Shows three processes agree, lose one, agree again and recover; takes seconds
+    #[command(after_help = help::MORE, after_long_help = help::DEMO)]
     Demo,
-    /// Prints the version.
-    Version,
+    /// Runs whole clusters under faults drawn from a seed, in virtual time
+    #[command(after_help = help::MORE, after_long_help = help::SIMULATE)]
+    Simulate(SimulateArgs),
+    /// Prints what a shell needs to complete commands and flags
+    #[command(after_help = help::MORE, after_long_help = help::COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Prints the manual page, or writes one for every command
+    #[command(after_help = help::MORE, after_long_help = help::MAN)]
+    Man(ManArgs),
+    /// Prints the version, the build, and the formats that it speaks
+    #[command(after_help = help::MORE, after_long_help = help::VERSION)]
+    Version(VersionArgs),
 }
 
-/// Settings of a running node, as typed.
+/// `node` without a command.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) settings: SettingArgs,
+
+    /// Propose this value once the cluster is formed; @FILE reads a file, - standard input (one line end
+    /// at the end is dropped), @@ stands for one @; may be repeated
+    #[arg(
+        long,
+        value_name = "VALUE|@FILE|-",
+        allow_hyphen_values = true,
+        help_heading = "Proposing"
+    )]
+    pub(super) propose: Vec<String>,
+    /// The id of the proposal, so that the same request can be repeated safely; once per --propose, in order
+    #[arg(long, value_name = "UUID", requires = "propose", help_heading = "Proposing")]
+    pub(super) request_id: Vec<String>,
+    /// Leave when all own values are committed (without any: when one is), and nothing new was for half a second
+    #[arg(long, help_heading = "Proposing")]
+    pub(super) exit_after_commit: bool,
+
+    /// Run this command for every committed value, in order, at least once, also after a restart
+    ///
+    /// `sh -c COMMAND` gets the value on standard input, and QUORATE_COMMIT_SLOT, QUORATE_COMMIT_ID (of
+    /// the proposal) and QUORATE_COMMIT_HASH in its environment. It must end with 0, or it is run again,
+    /// with growing pauses; the next value waits, the node does not. In a directory where no such command
+    /// ran before, it begins with the first slot. After a kill the last value may come twice, and
+    /// a value proposed twice under one id may come twice: the id tells.
+    #[arg(long, value_name = "COMMAND", help_heading = "Proposing")]
+    pub(super) on_commit: Option<String>,
+    /// Leave when standard input ends, so that the node does not outlive who started it
+    #[arg(long, hide = true)]
+    pub(super) until_stdin_ends: bool,
+}
+
+/// Settings, as typed.
+#[derive(Debug, Args)]
+pub(super) struct SettingArgs {
     /// The port for peers [default: 8001]
     #[arg(long, value_name = "PORT", help_heading = "Cluster")]
     port: Option<String>,
@@ -109,23 +159,7 @@ pub(super) struct RunArgs {
     #[arg(long, conflicts_with = "admin_port", help_heading = "Addresses")]
     no_admin: bool,
 
-    /// Propose this value once the cluster is formed; @FILE reads a file, - standard input (one line end
-    /// at the end is dropped), @@ stands for one @; may be repeated
-    #[arg(
-        long,
-        value_name = "VALUE|@FILE|-",
-        allow_hyphen_values = true,
-        help_heading = "Proposing"
-    )]
-    pub(super) propose: Vec<String>,
-    /// The id of the proposal, so that the same request can be repeated safely; once per --propose, in order
-    #[arg(long, value_name = "UUID", requires = "propose", help_heading = "Proposing")]
-    pub(super) request_id: Vec<String>,
-    /// Leave when all own values are committed (without any: when one is), and nothing new was for half a second
-    #[arg(long, help_heading = "Proposing")]
-    pub(super) exit_after_commit: bool,
-
-    /// A TOML file of settings; config/node.toml shows them all
+    /// A TOML file of settings; `node config init` writes one with all of them
     #[arg(long, value_name = "FILE", help_heading = "Settings and logs")]
     pub(super) config: Option<PathBuf>,
     /// Which log lines are printed: error, warn, info, debug, trace, off; commits always are [default: info]
@@ -134,12 +168,9 @@ pub(super) struct RunArgs {
     /// How log lines are printed: text or json [default: text]
     #[arg(long, value_name = "FORMAT", help_heading = "Settings and logs")]
     log_format: Option<String>,
-    /// Leave when standard input ends, so that the node does not outlive who started it
-    #[arg(long, hide = true)]
-    pub(super) until_stdin_ends: bool,
 }
 
-impl RunArgs {
+impl SettingArgs {
     /// The settings among the flags.
     pub(super) fn layer(&self) -> Layer {
         let mut layer = Layer::default();
@@ -172,97 +203,9 @@ impl RunArgs {
     }
 }
 
-/// Which running node is asked.
+/// `node peers`.
 #[derive(Debug, Args)]
-pub(super) struct Asked {
-    /// Where the HTTP interface of the node is [default: 127.0.0.1:9001]
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "port")]
-    pub(super) admin: Option<String>,
-    /// The port for peers of a node on this machine; its HTTP interface is 1000 above
-    #[arg(long, value_name = "PORT")]
-    pub(super) port: Option<String>,
-    /// The file of the token to show, where the node wants one [default: what QUORATE_ADMIN_TOKEN_FILE names]
-    #[arg(long, value_name = "FILE")]
-    pub(super) token_file: Option<PathBuf>,
-}
-
-/// `node propose`.
-#[derive(Debug, Args)]
-pub(super) struct ProposeArgs {
-    /// The value; @FILE reads a file, - standard input (one line end at the end is dropped), @@ stands for one @
-    #[arg(value_name = "VALUE|@FILE|-", allow_hyphen_values = true)]
-    pub(super) value: String,
-    /// The id of the proposal, so that the same request can be repeated safely [default: a new one]
-    #[arg(long, value_name = "UUID")]
-    pub(super) request_id: Option<String>,
-    /// The last slot in which it may take effect; a repetition must name the same
-    #[arg(long, value_name = "SLOT")]
-    pub(super) until: Option<u64>,
-    /// How long to wait for the outcome
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
-    pub(super) timeout: String,
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
-    #[command(flatten)]
-    pub(super) asked: Asked,
-}
-
-/// `node status`, `node peers`.
-#[derive(Debug, Args)]
-pub(super) struct StatusArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
-    #[command(flatten)]
-    pub(super) asked: Asked,
-}
-
-/// How `node log` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum LogShape {
-    /// One line an entry, for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-    /// The values alone, each followed by a line end.
-    Raw,
-}
-
-/// `node log`.
-#[derive(Debug, Args)]
-pub(super) struct LogArgs {
-    /// The first slot
-    #[arg(long, value_name = "SLOT", default_value_t = 1)]
-    pub(super) from: u64,
-    /// At most so many entries [default: all]
-    #[arg(long, value_name = "COUNT")]
-    pub(super) limit: Option<u64>,
-    /// Go on with what is committed from now on
-    #[arg(long)]
-    pub(super) follow: bool,
-    /// Print what this node knows, without asking a quorum what is newest
-    #[arg(long)]
-    pub(super) local: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t = LogShape::Text)]
-    pub(super) format: LogShape,
-    /// The same as --format json
-    #[arg(long, conflicts_with = "format")]
-    pub(super) json: bool,
-    #[command(flatten)]
-    pub(super) asked: Asked,
-}
-
-/// `node send`.
-#[derive(Debug, Args)]
-pub(super) struct SendArgs {
-    /// The text
-    #[arg(value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
-    pub(super) text: String,
-    /// The id or the name of one node [default: everyone online]
-    #[arg(long, value_name = "NODE")]
-    pub(super) to: Option<String>,
+pub(super) struct PeersArgs {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -5,17 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::admin::api::{LogEntry, MessageRequest, ProposeOutcome, ProposeRequest, SCHEMA};
+use crate::admin::api::{MessageRequest, ProposeOutcome, ProposeRequest};
 use crate::admin::{Client, ClientError};
-use crate::cli::args::{LogArgs, LogShape, ProposeArgs, SendArgs, StatusArgs};
+use crate::cli::args::{PeersArgs, ProposeArgs, SendArgs};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::print;
 use crate::cli::{settings, show};
-use crate::config::parse_duration;
 use crate::types::{Slot, Value};
-
-/// How many entries are asked for at once; the node may send fewer.
-const PAGE: usize = 1_000;
 
 pub(super) async fn propose(args: &ProposeArgs) -> Result<(), Failure> {
     let rejected =
@@ -23,11 +19,7 @@ pub(super) async fn propose(args: &ProposeArgs) -> Result<(), Failure> {
     let value = settings::text(&args.value).map_err(rejected)?;
     Value::new(value.as_str()).map_err(|error| rejected(error.to_string()))?;
     let id = settings::id_or_new(args.request_id.as_deref())?;
-    let timeout = parse_duration(&args.timeout).map_err(|what| {
-        Failure::new(Code::Configuration, what)
-            .at("--timeout on the command line")
-            .hint("for example 10s")
-    })?;
+    let timeout = settings::duration("--timeout", &args.timeout)?;
     let client = settings::client(&args.asked)?;
     let request = ProposeRequest {
         value,
@@ -38,9 +30,9 @@ pub(super) async fn propose(args: &ProposeArgs) -> Result<(), Failure> {
     };
     let response = client.propose(&request, timeout).await.map_err(|error| match error {
         // The request may have arrived before the connection broke.
-        ClientError::Unreachable { .. } => told(error)
+        ClientError::Unreachable { .. } => told(&client)(error)
             .hint(format!("if it is running, ask again: --request-id {id} makes that safe")),
-        _ => told(error),
+        _ => told(&client)(error),
     })?;
     print(&if args.json { json(&response)? } else { show::outcome(id, &response.outcome) })?;
     match response.outcome {
@@ -72,71 +64,10 @@ async fn undecided(client: &Client, id: impl fmt::Display, timeout: Duration) ->
     .hint(again)
 }
 
-pub(super) async fn status(args: &StatusArgs) -> Result<(), Failure> {
+pub(super) async fn peers(args: &PeersArgs) -> Result<(), Failure> {
     let client = settings::client(&args.asked)?;
-    let status = client.status().await.map_err(told)?;
-    if args.json {
-        return print(&json(&status)?);
-    }
-    let peers = client.peers().await.map_err(told)?;
-    print(&show::status(&status, &peers.peers))
-}
-
-pub(super) async fn peers(args: &StatusArgs) -> Result<(), Failure> {
-    let peers = settings::client(&args.asked)?.peers().await.map_err(told)?;
+    let peers = client.peers().await.map_err(told(&client))?;
     print(&if args.json { json(&peers)? } else { show::peers(&peers.peers) })
-}
-
-/// An entry as one line of JSON.
-#[derive(Serialize)]
-struct Line<'e> {
-    schema: u32,
-    #[serde(flatten)]
-    entry: &'e LogEntry,
-}
-
-pub(super) async fn log(args: &LogArgs) -> Result<(), Failure> {
-    let client = settings::client(&args.asked)?;
-    let shape = if args.json { LogShape::Json } else { args.format };
-    let mut left = args.limit.unwrap_or(u64::MAX);
-    let mut from = Slot(args.from);
-    if args.follow {
-        let mut entries = client.follow(from).await.map_err(told)?;
-        while left > 0
-            && let Some(entry) = entries.next().await.map_err(told)?
-        {
-            print(&line(shape, &entry)?)?;
-            left -= 1;
-        }
-        return Ok(());
-    }
-    // Only the first page asks a quorum what is newest: the rest was committed before it.
-    let mut linearizable = !args.local;
-    let mut through = Slot(u64::MAX);
-    while left > 0 && from <= through {
-        let limit = usize::try_from(left).unwrap_or(PAGE).min(PAGE);
-        let page = client.log(from, limit, linearizable).await.map_err(told)?;
-        if page.entries.is_empty() {
-            break;
-        }
-        if linearizable || through == Slot(u64::MAX) {
-            (linearizable, through) = (false, page.committed.slot);
-        }
-        let lines: Result<String, _> =
-            page.entries.iter().map(|entry| line(shape, entry)).collect();
-        print(&lines?)?;
-        left -= u64::try_from(page.entries.len()).unwrap_or(left).min(left);
-        from = page.next;
-    }
-    Ok(())
-}
-
-fn line(shape: LogShape, entry: &LogEntry) -> Result<String, Failure> {
-    match shape {
-        LogShape::Text => Ok(show::entry(entry)),
-        LogShape::Json => json(&Line { schema: SCHEMA, entry }),
-        LogShape::Raw => Ok(show::raw(entry)),
-    }
 }
 
 pub(super) async fn send(args: &SendArgs) -> Result<(), Failure> {
@@ -144,11 +75,11 @@ pub(super) async fn send(args: &SendArgs) -> Result<(), Failure> {
         .map_err(|what| Failure::new(Code::Rejected, what).at("the text on the command line"))?;
     let client = settings::client(&args.asked)?;
     let request = MessageRequest { to: args.to.clone(), text };
-    let delivery = client.send(&request).await.map_err(told)?;
+    let delivery = client.send(&request).await.map_err(told(&client))?;
     if args.json {
         print(&json(&delivery)?)?;
     } else {
-        let peers = client.peers().await.map_err(told)?;
+        let peers = client.peers().await.map_err(told(&client))?;
         print(&show::delivery(&delivery, &peers.peers))?;
     }
     if delivery.missing.is_empty() {
@@ -162,8 +93,10 @@ pub(super) async fn send(args: &SendArgs) -> Result<(), Failure> {
     .hint("they may have it nevertheless; see `node peers`"))
 }
 
-fn told(error: ClientError) -> Failure {
-    match error {
+/// Why this node did not do what it was asked.
+pub(super) fn told(client: &Client) -> impl Fn(ClientError) -> Failure + use<> {
+    let asked = client.address();
+    move |error| match error {
         ClientError::Unreachable { address, why } => {
             Failure::new(Code::Unreachable, format!("no node answers there: {why}"))
                 .at(address)
@@ -180,12 +113,13 @@ fn told(error: ClientError) -> Failure {
                 (_, 400..500) => Code::Rejected,
                 _ => Code::Unknown,
             };
-            Failure::new(code, error.message).hint(error.hint)
+            Failure::new(code, error.message).at(asked).hint(error.hint)
         }
     }
 }
 
-fn json(value: &impl Serialize) -> Result<String, Failure> {
+/// One line of JSON.
+pub(super) fn json(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string(value);
     text.map(|text| text + "\n").map_err(|error| Failure::new(Code::CheckFailed, error.to_string()))
 }

@@ -8,26 +8,47 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::failure::{Code, Failure};
+use crate::cli::format::Format;
 use crate::cli::lines::{Lines, Rest};
 use crate::cli::output::colours_wanted;
-use crate::config::{LogFormat, Settings};
+use crate::config::Settings;
 use crate::runtime::{COMMIT_TARGET, NODE_TARGET};
 
-/// Starts printing, until the first it returns is dropped; the second counts the lines that found no room.
-/// Once per process.
-pub(super) fn start(settings: &Settings) -> Result<(Rest, Arc<AtomicU64>), Failure> {
+/// The lines of this process, until it is dropped: then the last ones are waited for.
+#[must_use = "the last lines are waited for when this is dropped"]
+pub(super) struct Logs {
+    _rest: Rest,
+    /// Lines that found no room.
+    pub(super) dropped: Arc<AtomicU64>,
+    filter: Box<dyn Fn(EnvFilter)>,
+}
+
+impl Logs {
+    /// From now on, lets through what this filter does.
+    pub(super) fn set_filter(&self, filter: EnvFilter) {
+        (self.filter)(filter);
+    }
+}
+
+/// What lets lines of this level through, and every commit.
+pub(super) fn filter(log_level: &str) -> Result<EnvFilter, String> {
+    let commits = format!("{COMMIT_TARGET}=info").parse().expect("a target and a level");
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::OFF.into())
+        .parse(log_level)
+        .map_err(|error| error.to_string())?;
+    Ok(filter.add_directive(commits))
+}
+
+/// Starts printing. Once per process.
+pub(super) fn start(settings: &Settings) -> Result<Logs, Failure> {
     let dropped = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&dropped);
     let wrong = |error: String| {
         Failure::new(Code::Configuration, format!("log_level = \"{}\": {error}", settings.log_level))
             .hint("write error, warn, info, debug or trace, or pairs such as info,quorate::transport=debug")
     };
-    let commits = format!("{COMMIT_TARGET}=info").parse().expect("a target and a level");
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::OFF.into())
-        .parse(&settings.log_level)
-        .map_err(|error| wrong(error.to_string()))?
-        .add_directive(commits);
+    let filter = filter(&settings.log_level).map_err(wrong)?;
     let (lines, rest) = Lines::start(io::stderr(), move |lines| {
         counted.fetch_add(lines, Ordering::Relaxed);
         tracing::warn!(
@@ -38,19 +59,27 @@ pub(super) fn start(settings: &Settings) -> Result<(Rest, Arc<AtomicU64>), Failu
         );
     })
     .map_err(|error| Failure::new(Code::Configuration, format!("no thread for log lines: {error}")))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
-    let started = match settings.log_format {
-        LogFormat::Text => {
-            let colours = io::stderr().is_terminal() && colours_wanted();
-            lines.with_ansi(colours).with_target(false).try_init()
-        }
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .try_init(),
+    let format = Format {
+        format: settings.log_format,
+        journal: is_journal(),
+        colours: io::stderr().is_terminal() && colours_wanted(),
     };
-    started.map_err(|error| wrong(error.to_string()))?;
-    Ok((rest, dropped))
+    let lines = tracing_subscriber::fmt()
+        .event_format(format)
+        .with_env_filter(filter)
+        .with_writer(lines)
+        .with_filter_reloading();
+    let handle = lines.reload_handle();
+    lines.try_init().map_err(|error| wrong(error.to_string()))?;
+    // It fails only when the lines have ended, and then nothing is let through anyway.
+    let filter = Box::new(move |filter| drop(handle.reload(filter)));
+    Ok(Logs { _rest: rest, dropped, filter })
+}
+
+/// Whether standard error is the system's journal: it names the stream that it gave to the service,
+/// which the service may have led elsewhere since.
+fn is_journal() -> bool {
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
+    let found = rustix::fs::fstat(rustix::stdio::stderr());
+    found.is_ok_and(|found| named == format!("{}:{}", found.st_dev, found.st_ino))
 }

@@ -2,16 +2,26 @@
 
 mod args;
 mod ask;
+mod config;
 mod demo;
+mod doctor;
 mod failure;
+mod format;
+mod hook;
 mod lines;
+mod log;
 mod logs;
+mod manual;
 mod output;
+mod ping;
+mod reload;
 mod run;
 mod settings;
 mod show;
 mod signals;
 mod simulate;
+mod status;
+mod version;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -46,17 +56,22 @@ fn obey(cli: Cli) -> Result<(), Failure> {
         None => {
             let plan = settings::plan(&cli.run)?;
             // Dropped before a failure is told: the lines that led to it come first.
-            let (_lines, dropped) = logs::start(&plan.settings)?;
-            wait_for(run::serve(&cli.run, plan, dropped))
+            let logs = logs::start(&plan.settings)?;
+            wait_for(run::serve(&cli.run, plan, &logs))
         }
         Some(Command::Propose(args)) => wait_for(ask::propose(&args)),
-        Some(Command::Status(args)) => wait_for(ask::status(&args)),
+        Some(Command::Status(args)) => wait_for(status::status(&args)),
         Some(Command::Peers(args)) => wait_for(ask::peers(&args)),
-        Some(Command::Log(args)) => wait_for(ask::log(&args)),
+        Some(Command::Log(args)) => wait_for(log::log(&args)),
         Some(Command::Send(args)) => wait_for(ask::send(&args)),
-        Some(Command::Simulate(args)) => simulate::simulate(&args),
+        Some(Command::Ping(args)) => wait_for(ping::ping(&args)),
+        Some(Command::Config(command)) => config::config(&command),
+        Some(Command::Doctor(args)) => wait_for(doctor::doctor(&args)),
         Some(Command::Demo) => wait_for(demo::demo()),
-        Some(Command::Version) => print(concat!("node ", env!("CARGO_PKG_VERSION"), "\n")),
+        Some(Command::Simulate(args)) => simulate::simulate(&args),
+        Some(Command::Completions(args)) => manual::completions(&args),
+        Some(Command::Man(args)) => manual::man(&args),
+        Some(Command::Version(args)) => version::version(&args),
     }
 }
 

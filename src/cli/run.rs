@@ -1,19 +1,23 @@
 //! `node` without a command: run a member until it is asked to leave.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::Server;
 use crate::cli::args::RunArgs;
 use crate::cli::failure::{Code, Failure};
+use crate::cli::hook::{self, Hook};
+use crate::cli::logs::Logs;
 use crate::cli::output::print;
 use crate::cli::settings::Plan;
-use crate::cli::show;
-use crate::cli::signals::{Signals, stdin_ends};
-use crate::runtime::{FailureClass, Handle, Node, Notice, Outcome, Rejection, Subscription};
+use crate::cli::signals::{Hangups, Signals, stdin_ends};
+use crate::cli::{reload, show};
+use crate::runtime::{
+    FailureClass, Handle, NODE_TARGET, Node, Notice, Outcome, Rejection, Subscription,
+};
 use crate::types::{ProposalId, Value};
 
 /// How long one attempt at a proposal waits before it is made again under the same id.
@@ -29,17 +33,24 @@ const QUIET: Duration = Duration::from_millis(500);
 /// How long to wait for that at most.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Runs the node of this plan; `lines_dropped` counts log lines that found no room.
-pub(super) async fn serve(
-    args: &RunArgs,
-    plan: Plan,
-    lines_dropped: Arc<AtomicU64>,
-) -> Result<(), Failure> {
-    let config = plan.settings.node;
-    let mut signals = Signals::listen()
-        .map_err(|error| Failure::new(Code::Configuration, format!("no signals: {error}")))?;
+/// Runs the node of this plan.
+pub(super) async fn serve(args: &RunArgs, plan: Plan, logs: &Logs) -> Result<(), Failure> {
+    for ignored in &plan.ignored {
+        tracing::warn!(
+            target: NODE_TARGET,
+            what = ignored.what.as_str(), place = %ignored.origin, hint = ignored.hint.as_str(),
+            "setting.ignored"
+        );
+    }
+    let config = plan.settings.node.clone();
+    let no_signals = |error| Failure::new(Code::Configuration, format!("no signals: {error}"));
+    let mut signals = Signals::listen().map_err(no_signals)?;
+    // Without a file there is nothing to read anew: the signal does what it always does.
+    let hangups = Hangups::listen(plan.has_file).map_err(no_signals)?;
     let place = config.data_dir.display().to_string();
     let admin = config.admin.clone();
+    let hook = args.on_commit.as_deref().map(|command| Hook::open(command, &config.data_dir));
+    let hook = hook.transpose()?;
     let mut node = tokio::select! {
         started = Node::start(config) => {
             started.map_err(|error| failure(error.class(), &error, &place))?
@@ -47,7 +58,7 @@ pub(super) async fn serve(
         // A long log is still being read: nothing was promised in this life.
         () = signals.next() => return left_early(args),
     };
-    node.handle().metrics().count_lines_dropped_in(lines_dropped);
+    node.handle().metrics().count_lines_dropped_in(Arc::clone(&logs.dropped));
     let server = match &admin {
         None => None,
         Some(admin) => match Server::start(node.handle().clone(), admin).await {
@@ -61,6 +72,8 @@ pub(super) async fn serve(
     };
 
     let handle = node.handle().clone();
+    let stop_hook = CancellationToken::new();
+    let hook = hook.map(|hook| tokio::spawn(hook.run(handle.clone(), stop_hook.clone())));
     let news = handle.subscribe();
     let wanted = async {
         offer(&handle, &plan.proposals).await?;
@@ -72,13 +85,19 @@ pub(super) async fn serve(
     };
     let ended = tokio::select! {
         ended = wanted => ended,
+        () = reload::on_hangups(hangups, &args.settings, plan.settings, &handle, logs) => Ok(()),
         () = signals.next() => left_early(args),
         () = stdin_ends(args.until_stdin_ends) => left_early(args),
         ended = node.wait() => {
             return ended.map_err(|error| failure(error.class(), &error, &place));
         }
     };
+    stop_hook.cancel();
     let leaving = async {
+        if let Some(hook) = hook {
+            // What is cut off here is told again by the next life.
+            let _ = timeout(hook::GRACE, hook).await;
+        }
         if let Some(server) = server {
             server.stop().await;
         }

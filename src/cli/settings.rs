@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::admin::{Client, Token};
-use crate::cli::args::{Asked, RunArgs};
+use crate::cli::args::{Asked, AskedMany, RunArgs, SettingArgs};
 use crate::cli::failure::{Code, Failure};
-use crate::config::{self, Address, Fault, Key, Layer, Origin, Settings};
+use crate::config::{self, Address, Environment, Fault, Key, Layer, Origin, Settings};
 use crate::types::{ProposalId, Value};
 
 /// What running a node needs.
@@ -18,29 +19,70 @@ pub(super) struct Plan {
     pub(super) settings: Settings,
     /// To be proposed in this order.
     pub(super) proposals: Vec<(ProposalId, Value)>,
+    /// What looks like a setting in the environment and is none.
+    pub(super) ignored: Vec<Fault>,
+    /// Whether a file is among the places.
+    pub(super) has_file: bool,
 }
 
 /// Everything that the flags, the environment and the file say, or all that is wrong with it.
 pub(super) fn plan(args: &RunArgs) -> Result<Plan, Failure> {
-    let variables = std::env::vars_os()
-        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
-    let (environment, mut faults) = Layer::environment(variables);
-    let named = args.config.clone().or_else(|| std::env::var_os("QUORATE_CONFIG").map(Into::into));
-    let file = named.map(|path| config::read_file(&path)).map(|(layer, found)| {
-        faults.extend(found);
-        layer
-    });
-    let layers = [args.layer(), environment, file.unwrap_or_default()];
-    let settings = config::resolve(&layers, host().as_deref());
-    let proposals = proposals(args, &mut faults);
-    match settings {
-        Ok(settings) if faults.is_empty() => Ok(Plan { settings, proposals }),
-        Ok(_) => Err(faults.into()),
-        Err(found) => {
-            faults.extend(found);
-            Err(faults.into())
+    let mut gathered = gather(&args.settings);
+    let proposals = proposals(args, &mut gathered.faults);
+    let ignored = std::mem::take(&mut gathered.ignored);
+    let has_file = gathered.file.is_some();
+    let (settings, _) = gathered.resolve()?;
+    Ok(Plan { settings, proposals, ignored, has_file })
+}
+
+/// The settings as written in all places.
+pub(super) struct Gathered {
+    /// The highest first.
+    layers: [Layer; 3],
+    faults: Vec<Fault>,
+    /// What looks like a setting in the environment and is none.
+    pub(super) ignored: Vec<Fault>,
+    /// The file, if one is named.
+    pub(super) file: Option<PathBuf>,
+}
+
+/// Reads flags, environment and file.
+pub(super) fn gather(args: &SettingArgs) -> Gathered {
+    let Environment { layer: environment, mut faults, ignored } = environment();
+    let (file, named) = match (&args.config, std::env::var_os("QUORATE_CONFIG")) {
+        (Some(path), _) => (Some(path.clone()), Origin::Flag("--config")),
+        (None, Some(path)) if !path.is_empty() => {
+            (Some(path.into()), Origin::Environment("QUORATE_CONFIG".to_owned()))
+        }
+        _ => (None, Origin::Default),
+    };
+    let (layer, found) = file.as_deref().map(config::read_file).unwrap_or_default();
+    faults.extend(found.into_iter().map(|fault| match fault.origin {
+        Origin::Flag(_) => Fault { origin: named.clone(), ..fault },
+        _ => fault,
+    }));
+    Gathered { layers: [args.layer(), environment, layer], faults, ignored, file }
+}
+
+impl Gathered {
+    /// The settings that all places together make, and the places; or all that is wrong.
+    pub(super) fn resolve(self) -> Result<(Settings, [Layer; 3]), Vec<Fault>> {
+        let Self { layers, mut faults, .. } = self;
+        match config::resolve(&layers, host().as_deref()) {
+            Ok(settings) if faults.is_empty() => Ok((settings, layers)),
+            Ok(_) => Err(faults),
+            Err(found) => {
+                faults.extend(found);
+                Err(faults)
+            }
         }
     }
+}
+
+fn environment() -> Environment {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+    Layer::environment(variables)
 }
 
 /// The name of this machine, where the system tells it as a file.
@@ -123,38 +165,101 @@ pub(super) fn text(written: &str) -> Result<String, String> {
 
 /// A client of the node that is asked, with the token that it may want.
 pub(super) fn client(asked: &Asked) -> Result<Client, Failure> {
-    let client = Client::new(admin_address(asked)?);
+    let address = admin_address(asked)?;
+    Ok(clients(asked.token_file.as_deref())?(address))
+}
+
+/// Makes clients that show the token of this file, or of the one that the environment names.
+pub(super) fn clients(
+    token_file: Option<&Path>,
+) -> Result<impl Fn(SocketAddr) -> Client + Clone + use<>, Failure> {
     let named = std::env::var_os(Key::AdminTokenFile.variable()).filter(|path| !path.is_empty());
-    let Some(path) = asked.token_file.clone().or_else(|| named.map(Into::into)) else {
-        return Ok(client);
-    };
-    let token =
-        Token::read(&path).map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
-    Ok(client.with_token(token))
+    let path = token_file.map(Path::to_owned).or_else(|| named.map(Into::into));
+    let token = path.map(|path| Token::read(&path)).transpose();
+    let token = token.map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
+    Ok(move |address| match &token {
+        Some(token) => Client::new(address).with_token(token.clone()),
+        None => Client::new(address),
+    })
 }
 
 /// Where the node that is asked serves HTTP.
 fn admin_address(asked: &Asked) -> Result<SocketAddr, Failure> {
-    let wrong = |flag: &str, what: String| {
-        Failure::new(Code::Configuration, what).at(format!("{flag} on the command line"))
-    };
-    if let Some(port) = &asked.port {
-        let admin = port.parse::<u16>().ok().filter(|port| *port > 0).and_then(config::admin_port);
-        let admin = admin.ok_or_else(|| {
-            wrong("--port", format!("\"{port}\" is not a port with an HTTP port 1000 above it"))
-                .hint("write the node's --port, or --admin HOST:PORT for its HTTP interface")
-        })?;
-        return Ok(SocketAddr::from(([127, 0, 0, 1], admin)));
+    match (&asked.port, &asked.admin) {
+        (Some(port), _) => loopback("--port on the command line", port),
+        (None, Some(written)) => written_address(written),
+        (None, None) => default_address(),
     }
-    let Some(written) = &asked.admin else { return Ok(SocketAddr::from(([127, 0, 0, 1], 9001))) };
+}
+
+/// Where all the nodes that are asked serve HTTP; at least one.
+pub(super) fn admin_addresses(asked: &AskedMany) -> Result<Vec<SocketAddr>, Failure> {
+    let ports = asked.port.iter().map(|port| loopback("--port on the command line", port));
+    let written = asked.admin.iter().map(|written| written_address(written));
+    let mut addresses = ports.chain(written).collect::<Result<Vec<_>, _>>()?;
+    if addresses.is_empty() {
+        addresses.push(default_address()?);
+    }
+    Ok(addresses)
+}
+
+/// The environment of a node serves those who ask it, too: in a container, nothing need be typed.
+fn default_address() -> Result<SocketAddr, Failure> {
+    let Environment { layer, .. } = environment();
+    let written = |key: Key| {
+        let written = layer.get(key)?;
+        Some((written.texts.first()?.trim().to_owned(), written.origin.to_string()))
+    };
+    match (written(Key::AdminPort), written(Key::Port)) {
+        (Some((port, place)), _) => match port.parse::<u16>() {
+            Ok(port) if port > 0 => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
+            _ => {
+                let what = format!("\"{port}\" is not the port of an HTTP interface");
+                Err(Failure::new(Code::Configuration, what).at(place).hint(NAME_IT))
+            }
+        },
+        (None, Some((port, place))) => loopback(&place, &port),
+        (None, None) => Ok(SocketAddr::from(([127, 0, 0, 1], 9001))),
+    }
+}
+
+const NAME_IT: &str = "write the node's --port, or --admin HOST:PORT for its HTTP interface";
+
+/// The HTTP interface of a node on this machine, by its port for peers.
+fn loopback(place: &str, port: &str) -> Result<SocketAddr, Failure> {
+    let admin = port.parse::<u16>().ok().filter(|port| *port > 0).and_then(config::admin_port);
+    admin.map(|admin| SocketAddr::from(([127, 0, 0, 1], admin))).ok_or_else(|| {
+        let what = format!("\"{port}\" is not a port with an HTTP port 1000 above it");
+        Failure::new(Code::Configuration, what).at(place).hint(NAME_IT)
+    })
+}
+
+fn written_address(written: &str) -> Result<SocketAddr, Failure> {
+    let place = "--admin on the command line";
     let address: Address = written.parse().map_err(|error: config::AddressError| {
-        wrong("--admin", error.to_string()).hint("write host:port, for example 127.0.0.1:9001")
+        Failure::new(Code::Configuration, error.to_string())
+            .at(place)
+            .hint("write host:port, for example 127.0.0.1:9001")
     })?;
     let found = (address.host.as_str(), address.port).to_socket_addrs();
     found.ok().and_then(|mut found| found.next()).ok_or_else(|| {
         Failure::new(Code::Unreachable, format!("{} is not a known name", address.host))
-            .at("--admin on the command line")
+            .at(place)
             .hint("check the name, or write the IP address")
+    })
+}
+
+/// Whether this machine has the address: only then can something listen on it.
+pub(super) fn is_here(ip: IpAddr) -> bool {
+    ip.is_loopback() || TcpListener::bind((ip, 0)).is_ok()
+}
+
+/// A span of time on the command line.
+pub(super) fn duration(flag: &str, written: &str) -> Result<Duration, Failure> {
+    config::parse_duration(written).map_err(|what| {
+        Failure::new(Code::Configuration, what)
+            .at(format!("{flag} on the command line"))
+            .hint("for example 10s")
     })
 }
 

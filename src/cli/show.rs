@@ -6,6 +6,7 @@ use std::fmt::Write;
 use crate::admin::api::{
     LogContent, LogEntry, MessageResponse, Peer, ProposeOutcome, StatusResponse,
 };
+use crate::cli::output::Paint;
 use crate::types::{NodeId, ProposalId};
 
 /// How much of a value a line shows, in characters.
@@ -44,7 +45,7 @@ pub(super) fn outcome(id: ProposalId, outcome: &ProposeOutcome) -> String {
 }
 
 /// Where a node stands, a line each.
-pub(super) fn status(status: &StatusResponse, peers: &[Peer]) -> String {
+pub(super) fn status(status: &StatusResponse, peers: &[Peer], paint: Paint) -> String {
     let names = Names::new(peers).with(status.id, &status.name);
     let mut text = String::new();
     let mut line = |name: &str, what: String| {
@@ -62,7 +63,11 @@ pub(super) fn status(status: &StatusResponse, peers: &[Peer]) -> String {
     match &status.config {
         None => line(
             "cluster",
-            format!("{}, not formed yet: every listed node must be met first", status.cluster),
+            format!(
+                "{}, {}: every listed node must be met first",
+                status.cluster,
+                paint.odd("not formed yet")
+            ),
         ),
         Some(config) => {
             let members: Vec<_> = config.members.iter().map(|id| names.of(*id)).collect();
@@ -74,7 +79,10 @@ pub(super) fn status(status: &StatusResponse, peers: &[Peer]) -> String {
     }
     if let Some(quorum) = status.quorum {
         let heard = status.heard;
-        let state = if status.ready { "quorum" } else { "no quorum: nothing commits" };
+        let state = match status.ready {
+            true => paint.good("quorum"),
+            false => paint.bad("no quorum: nothing commits"),
+        };
         line("heard", format!("{heard} of {quorum} needed ({state})"));
     }
     if let Some(proposer) = status.proposer {

@@ -41,6 +41,40 @@ impl Signals {
     }
 }
 
+/// SIGHUP, as often as it comes; never where it is not wanted.
+///
+/// Where nobody listens, the signal does what the system, or `nohup`, says.
+pub(super) struct Hangups {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangups {
+    /// Listens from now on, if that is wanted.
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "there is no such signal"))]
+    pub(super) fn listen(wanted: bool) -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let signal = if wanted { Some(signal(SignalKind::hangup())?) } else { None };
+            Ok(Self { signal })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// The next one.
+    pub(super) async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
 /// Comes true when standard input ends; never if that is not wanted.
 pub(super) async fn stdin_ends(wanted: bool) {
     if !wanted {

@@ -147,6 +147,26 @@ impl Key {
         }
     }
 
+    /// Whether a running node can take another value of it.
+    pub const fn is_reloadable(self) -> bool {
+        match self {
+            Self::Peers | Self::RedialMin | Self::RedialMax | Self::LogLevel => true,
+            Self::Cluster
+            | Self::Name
+            | Self::Bind
+            | Self::Port
+            | Self::Advertise
+            | Self::DataDir
+            | Self::Admin
+            | Self::AdminPort
+            | Self::AdminBind
+            | Self::AdminTokenFile
+            | Self::HeartbeatInterval
+            | Self::SuspectAfter
+            | Self::LogFormat => false,
+        }
+    }
+
     /// The setting of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|key| key.name() == name)

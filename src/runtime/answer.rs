@@ -192,3 +192,26 @@ impl Status {
         self.engine.quorum.is_some_and(Quorum::is_heard)
     }
 }
+
+/// Why other addresses are not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RelistError {
+    /// Until all founders have met, the list says who they are.
+    #[error(
+        "the cluster is not formed yet, and until then the list says who belongs: start the node again with the new one"
+    )]
+    NotFormed,
+    /// Another number of addresses is another set of members.
+    #[error(
+        "the list names {new} nodes where it named {old}: members do not change by it, only their addresses"
+    )]
+    OtherCount {
+        /// How many were listed so far.
+        old: usize,
+        /// How many are listed now.
+        new: usize,
+    },
+    /// The node is stopping or has stopped.
+    #[error("the node is stopping")]
+    Stopped,
+}

@@ -10,9 +10,10 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::config::Address;
 use crate::consensus::{Entry, EpochConfig};
 use crate::engine::{Engine, Input};
-use crate::runtime::answer::{Queues, Status};
+use crate::runtime::answer::{Queues, RelistError, Status};
 use crate::runtime::disk::{Reading, Report};
 use crate::runtime::executor::Executor;
 use crate::runtime::failure::RunError;
@@ -274,11 +275,36 @@ impl Driver {
                 self.executor.publisher().await_delivery(id, reply);
                 self.take(now, Input::Send { id, to, text })?;
             }
+            Command::Relist { listed, redial_min, redial_max, reply } => {
+                // Who asked may have gone.
+                let _ = reply.send(self.relist(now, listed, redial_min, redial_max));
+            }
             Command::Status { reply } => {
                 // Who asked may have gone.
                 let _ = reply.send(self.status(now));
             }
         }
+        Ok(())
+    }
+
+    fn relist(
+        &mut self,
+        now: Time,
+        listed: Vec<Address>,
+        redial_min: Duration,
+        redial_max: Duration,
+    ) -> Result<(), RelistError> {
+        let transport = self.executor.sockets();
+        if !transport.is_listed(&listed) {
+            if self.engine.status(now).log.config.is_none() {
+                return Err(RelistError::NotFormed);
+            }
+            let (old, new) = (transport.listed(), listed.len());
+            if old != new {
+                return Err(RelistError::OtherCount { old, new });
+            }
+        }
+        transport.relist(listed, redial_min, redial_max);
         Ok(())
     }
 

@@ -102,6 +102,11 @@ impl Executor {
         self.push(Job::Persist { batch: self.batch, records })
     }
 
+    /// The sockets.
+    pub(super) fn sockets(&mut self) -> &mut Transport {
+        &mut self.transport
+    }
+
     /// The disk has all batches up to `through`.
     pub(super) fn synced(&mut self, through: u64) {
         while let Some((_, weight)) = self.handed.pop_front_if(|(batch, _)| *batch <= through) {

@@ -9,9 +9,12 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
 
+use crate::config::Address;
 use crate::consensus::{Entry, Proposal};
 use crate::limits;
-use crate::runtime::answer::{Delivery, Outcome, ReadError, Rejection, SendError, Status, Stopped};
+use crate::runtime::answer::{
+    Delivery, Outcome, ReadError, Rejection, RelistError, SendError, Status, Stopped,
+};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::notice::{Notice, Subscription};
 use crate::types::{NodeId, Position, ProposalId, Slot, Value};
@@ -47,6 +50,12 @@ pub(super) enum Command {
         to: Option<NodeId>,
         text: Arc<str>,
         reply: oneshot::Sender<Result<Delivery, SendError>>,
+    },
+    Relist {
+        listed: Vec<Address>,
+        redial_min: Duration,
+        redial_max: Duration,
+        reply: oneshot::Sender<Result<(), RelistError>>,
     },
     Status {
         reply: oneshot::Sender<Status>,
@@ -264,6 +273,25 @@ impl Handle {
             .await
             .map_err(|_| SendError::Stopped)?;
         answer.await.unwrap_or(Err(SendError::Stopped))
+    }
+
+    /// From now on dials these addresses, with these waits between two dials of one. They are ways to the
+    /// same members: who belongs does not change by them.
+    ///
+    /// # Errors
+    /// [`RelistError`]; nothing has changed then.
+    pub async fn relist(
+        &self,
+        listed: Vec<Address>,
+        redial_min: Duration,
+        redial_max: Duration,
+    ) -> Result<(), RelistError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(Command::Relist { listed, redial_min, redial_max, reply })
+            .await
+            .map_err(|_| RelistError::Stopped)?;
+        answer.await.unwrap_or(Err(RelistError::Stopped))
     }
 
     /// Where this node stands.

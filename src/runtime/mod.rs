@@ -19,7 +19,8 @@ mod round_trips;
 mod wording;
 
 pub use answer::{
-    Committed, Delivery, Outcome, Queues, ReadError, Rejection, SendError, Status, Stopped,
+    Committed, Delivery, Outcome, Queues, ReadError, Rejection, RelistError, SendError, Status,
+    Stopped,
 };
 pub use failure::{FailureClass, RunError, StartError};
 pub use handle::Handle;

@@ -126,7 +126,9 @@ fn record(record: &Record) -> String {
         Record::Adopt { round, after, entries } => {
             format!("adopt round {round}: log to {}{}", after.slot, listed(entries))
         }
-        Record::Append { entries, voted } => format!("append{}, vote {voted}", listed(entries)),
+        Record::Append { entries, voted } => {
+            format!("append{}, vote {}", listed(entries), voted.slot)
+        }
         Record::Learn { after, entries, committed } => {
             format!("learn: log to {}{}, commit {}", after.slot, listed(entries), committed.slot)
         }

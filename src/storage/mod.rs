@@ -26,5 +26,5 @@ pub use error::{LogError, next_step};
 pub use log::{Log, Recovered};
 pub use memory::{MemoryDisk, MemoryFile};
 pub use real::RealDisk;
-pub use recovery::inspect;
+pub use recovery::{LOG_FORMAT, inspect};
 pub use settings::Settings;

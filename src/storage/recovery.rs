@@ -15,7 +15,8 @@ use crate::types::{NodeId, Position, ProposalId, Slot};
 
 /// Names the format and the node.
 const FORMAT: &str = "format";
-const FORMAT_LINE: &str = "quorate log 1";
+/// The first line of the file `format`: which layout of bytes the directory holds.
+pub const LOG_FORMAT: &str = "quorate log 1";
 
 /// What the files of a log amount to.
 pub(super) struct Recovery<D: Disk> {
@@ -181,10 +182,10 @@ fn check_format<D: Disk>(disk: &D, node: NodeId) -> Result<bool, LogError> {
     let format = || LogError::Format {
         path: disk.path(FORMAT),
         found: text.lines().next().unwrap_or_default().chars().take(64).collect(),
-        expected: FORMAT_LINE,
+        expected: LOG_FORMAT,
     };
     let mut lines = text.lines();
-    if lines.next() != Some(FORMAT_LINE) {
+    if lines.next() != Some(LOG_FORMAT) {
         return Err(format());
     }
     let found: NodeId = lines
@@ -209,6 +210,6 @@ pub(super) fn bind<D: Disk>(disk: &D, node: NodeId) -> Result<(), LogError> {
     if check_format(disk, node)? {
         return Ok(());
     }
-    let text = format!("{FORMAT_LINE}\nnode {node}\n");
+    let text = format!("{LOG_FORMAT}\nnode {node}\n");
     write_file(disk, FORMAT, text.as_bytes()).map_err(LogError::io("write", disk.path(FORMAT)))
 }

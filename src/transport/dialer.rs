@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Address;
 use crate::limits;
@@ -35,17 +36,26 @@ enum Outcome {
     Failed(&'static str, String),
 }
 
-/// Dials line `listed` until the transport closes or the address turns out to be this node's own.
-pub(crate) async fn run(shared: Arc<Shared>, listed: usize, address: Address) {
+/// Dials line `listed` until the transport closes, `stop` is cancelled or the address turns out to be this
+/// node's own.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    listed: usize,
+    address: Address,
+    stop: CancellationToken,
+) {
     tokio::select! {
         () = shared.closing.cancelled() => {}
+        () = stop.cancelled() => {}
         () = keep_linked(&shared, listed, &address) => {}
     }
 }
 
 async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
     let seed = shared.seed.wrapping_add((listed as u64) << 32);
-    let mut backoff = Backoff::new(shared.redial_min, shared.redial_max, seed);
+    let mut waits = shared.redial.subscribe();
+    let mut redial = *waits.borrow_and_update();
+    let mut backoff = Backoff::new(redial.min, redial.max, seed);
     let mut linked = shared.linked.subscribe();
     let mut met: Option<NodeId> = None;
     let mut at_once = None;
@@ -59,11 +69,16 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
                 return;
             }
             // At once, but links that end as soon as they begin are not dialled in a circle.
-            if at_once.is_none_or(|before: Instant| before.elapsed() >= shared.redial_min) {
+            if at_once.is_none_or(|before: Instant| before.elapsed() >= redial.min) {
                 at_once = Some(Instant::now());
                 backoff.reset();
             }
             ended = Ended::Otherwise;
+        }
+        let wanted = *waits.borrow_and_update();
+        if wanted != redial {
+            redial = wanted;
+            backoff = Backoff::new(redial.min, redial.max, seed);
         }
         let wait = backoff.next(ended);
         if !wait.is_zero() {
@@ -76,6 +91,7 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
             };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                _ = waits.changed() => continue,
                 _ = up => if met.is_some() { continue },
             }
         }
@@ -92,7 +108,7 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
                     shared.tell(Incoming::Met { listed, node }).await;
                 }
                 if node == shared.local.node() {
-                    tracing::info!(listed, address = %label, "peer.self: this node's own address is not dialled");
+                    tracing::info!(listed, address = %label, hint = "this node's own address is not dialled", "peer.self");
                     return;
                 }
             }
@@ -117,8 +133,8 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
 fn warn(shared: &Shared, address: &str, what: &'static str, reason: &str) {
     let now = Instant::now();
     shared.obstacles.note(address, reason, true, now);
-    if let Some(untold) = shared.notices.admit(address, what, now) {
-        tracing::warn!(address, what, reason, untold, "dial.failed");
+    if let Some(suppressed) = shared.notices.admit(address, what, now) {
+        tracing::warn!(address, what, reason, suppressed, "dial.failed");
     }
 }
 

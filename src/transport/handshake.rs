@@ -151,6 +151,36 @@ impl Local {
         Ok((*theirs, proof))
     }
 
+    /// The dialer's first words and the listener's answer, proven; nothing is proven in turn, so no link
+    /// comes of it. With the answer comes the other side's clock, in seconds since 1970.
+    pub(crate) async fn greet(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<(Hello, u64), HandshakeError> {
+        let ours = self.hello(0);
+        let ping = Ping { hello: Some(Box::new(ours.clone())) };
+        send(connection, self.frame(Payload::Ping(ping))).await?;
+        let Message { from, timestamp, payload, .. } = next_message(connection).await?;
+        let (theirs, proof) = match payload {
+            Payload::Pong(Pong { refused: Some(refusal), .. }) => {
+                return Err(HandshakeError::Refused(refusal));
+            }
+            Payload::Pong(Pong { hello: Some(hello), proof: Some(proof), .. }) => (hello, proof),
+            _ => return refuse(RefusalCode::BadHello, "a Pong with hello and proof is due first"),
+        };
+        self.check(from, &theirs)?;
+        verify(Side::Listener, &theirs, &proof, &ours, &theirs)?;
+        Ok((*theirs, timestamp))
+    }
+
+    /// What a dialer says first.
+    pub(crate) async fn overhear(connection: &mut Connection) -> Result<Hello, HandshakeError> {
+        match next_message(connection).await?.payload {
+            Payload::Ping(Ping { hello: Some(hello) }) => Ok(*hello),
+            _ => refuse(RefusalCode::BadHello, "a Ping with a hello is due first"),
+        }
+    }
+
     /// The listener's part. Gives the peer's hello, proven: the link is up.
     pub(crate) async fn accept(
         &self,

@@ -84,6 +84,22 @@ impl Identity {
         Ok(Self::from_key(key, boot, Hex(random())))
     }
 
+    /// Whose key lies in `dir`, if one does. Nothing is made and no start is counted.
+    ///
+    /// # Errors
+    /// [`IdentityError`] if it cannot be read.
+    pub fn who_lives_in(dir: &Path) -> Result<Option<NodeId>, IdentityError> {
+        let path = dir.join(KEY_FILE);
+        match fs::read_to_string(&path) {
+            Ok(text) => match read_key(&text) {
+                Some(key) => Ok(Some(id_of(&Hex(key.verifying_key().to_bytes())))),
+                None => Err(IdentityError::Damaged { path, expected: "the node's key" }),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("read", &path)(error)),
+        }
+    }
+
     /// An identity that lives in no directory.
     pub(crate) fn from_key(key: SigningKey, boot: u64, instance: Hex<16>) -> Self {
         let node = id_of(&Hex(key.verifying_key().to_bytes()));
@@ -190,7 +206,9 @@ mod tests {
     #[test]
     fn an_identity_survives_a_restart_and_counts_it() {
         let dir = tempfile::tempdir().unwrap();
+        assert!(Identity::who_lives_in(dir.path()).unwrap().is_none());
         let first = Identity::open(dir.path(), false).unwrap();
+        assert_eq!(Identity::who_lives_in(dir.path()).unwrap(), Some(first.node()));
         let second = Identity::open(dir.path(), true).unwrap();
         assert_eq!(first.node(), second.node());
         assert_eq!(first.public_key(), second.public_key());

@@ -203,9 +203,9 @@ fn say_why(shared: &Shared, link: &Link) {
             ("spoofed", "the peer lies or is broken: look at what runs there")
         }
     };
-    let Some(untold) = shared.notices.admit(&peer.to_string(), what, Instant::now()) else {
+    let Some(suppressed) = shared.notices.admit(&peer.to_string(), what, Instant::now()) else {
         return;
     };
     let reason = link.ended().map(ToString::to_string).unwrap_or_default();
-    tracing::warn!(%peer, %name, address = %link.address, reason, untold, hint, "link.down");
+    tracing::warn!(%peer, %name, address = %link.address, reason, suppressed, hint, "link.down");
 }

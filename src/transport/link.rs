@@ -221,8 +221,8 @@ fn gather(
 
 fn say_unknown(link: &Link, message_type: &str, notices: &Notices) {
     let peer = link.peer;
-    if let Some(untold) = notices.admit(&peer.to_string(), "unknown", Instant::now()) {
+    if let Some(suppressed) = notices.admit(&peer.to_string(), "unknown", Instant::now()) {
         let (name, hint) = (&link.name, "it was passed over; a later version may run there");
-        tracing::warn!(%peer, name, message_type, untold, hint, "message.unknown");
+        tracing::warn!(%peer, name, message_type, suppressed, hint, "message.unknown");
     }
 }

@@ -192,7 +192,7 @@ fn warn(shared: &Shared, source: IpAddr, code: &'static str, reason: &str) {
 }
 
 fn tell(shared: &Shared, source: IpAddr, code: &'static str, reason: &str) {
-    if let Some(untold) = shared.notices.admit(&source.to_string(), code, Instant::now()) {
-        tracing::warn!(%source, code, reason, untold, "connection.refused");
+    if let Some(suppressed) = shared.notices.admit(&source.to_string(), code, Instant::now()) {
+        tracing::warn!(%source, code, reason, suppressed, "connection.refused");
     }
 }

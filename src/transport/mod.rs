@@ -21,6 +21,7 @@ mod listener;
 mod notices;
 mod obstacles;
 mod outbox;
+mod probe;
 mod shared;
 #[expect(clippy::module_inception, reason = "the transport is the room's own thing")]
 mod transport;
@@ -29,4 +30,5 @@ pub use config::{StartError, TransportConfig};
 pub use identity::{Identity, IdentityError};
 pub use incoming::Incoming;
 pub use obstacles::Obstacle;
+pub use probe::{Ear, Met, ProbeError, probe};
 pub use transport::{LinkStatus, SendError, Transport, TransportStatus};

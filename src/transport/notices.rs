@@ -32,8 +32,13 @@ struct Count {
 }
 
 impl Notices {
-    /// Whether `what` about `whom` is to be told now; then with the number of times it was not.
-    pub(crate) fn admit(&self, whom: &str, what: &'static str, now: Instant) -> Option<u64> {
+    /// Whether `what` about `whom` is to be told now; if so, how many times it was not, if any.
+    pub(crate) fn admit(
+        &self,
+        whom: &str,
+        what: &'static str,
+        now: Instant,
+    ) -> Option<Option<u64>> {
         let mut told = self.told.lock().expect("no holder of this lock panics");
         let is_over = |count: &Count| now.saturating_duration_since(count.since) >= WHILE;
         let mut thing = (Some(whom.to_owned()), what);
@@ -50,7 +55,8 @@ impl Notices {
         }
         count.happened += 1;
         if is_power_of_ten(count.happened) {
-            return Some(std::mem::take(&mut count.untold));
+            let untold = std::mem::take(&mut count.untold);
+            return Some((untold > 0).then_some(untold));
         }
         count.untold += 1;
         None
@@ -71,18 +77,18 @@ mod tests {
         let start = Instant::now();
         let told: Vec<_> =
             (1..=1_000).filter_map(|nth| Some((nth, notices.admit("a", "x", start)?))).collect();
-        assert_eq!(told, [(1, 0), (10, 8), (100, 89), (1_000, 899)]);
-        assert_eq!(notices.admit("a", "y", start), Some(0));
-        assert_eq!(notices.admit("b", "x", start), Some(0));
+        assert_eq!(told, [(1, None), (10, Some(8)), (100, Some(89)), (1_000, Some(899))]);
+        assert_eq!(notices.admit("a", "y", start), Some(None));
+        assert_eq!(notices.admit("b", "x", start), Some(None));
     }
 
     #[test]
     fn after_a_while_a_thing_is_told_again() {
         let notices = Notices::default();
         let start = Instant::now();
-        assert_eq!(notices.admit("a", "x", start), Some(0));
+        assert_eq!(notices.admit("a", "x", start), Some(None));
         assert_eq!(notices.admit("a", "x", start + WHILE / 2), None);
-        assert_eq!(notices.admit("a", "x", start + WHILE), Some(1));
+        assert_eq!(notices.admit("a", "x", start + WHILE), Some(Some(1)));
         assert_eq!(notices.admit("a", "x", start + WHILE), None);
     }
 

@@ -25,8 +25,8 @@ pub(crate) struct Shared {
     pub(crate) local: Local,
     pub(crate) handshake_deadline: Duration,
     pub(crate) link_silence_max: Duration,
-    pub(crate) redial_min: Duration,
-    pub(crate) redial_max: Duration,
+    /// How long to wait between dials; may change while dialers run.
+    pub(crate) redial: watch::Sender<Redial>,
     pub(crate) seed: u64,
     /// The links that are up. Only the keeper writes; whoever sends looks a link up and lets go.
     pub(crate) links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
@@ -61,6 +61,15 @@ impl Shared {
             _ = self.inbox.send(incoming) => {}
         }
     }
+}
+
+/// The waits between two dials of one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Redial {
+    /// The shortest.
+    pub(crate) min: Duration,
+    /// The longest.
+    pub(crate) max: Duration,
 }
 
 /// What the keeper is asked.

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::config::Address;
 use crate::limits;
 use crate::transport::config::{StartError, TransportConfig};
 use crate::transport::dialer;
@@ -22,7 +23,7 @@ use crate::transport::link::{Link, LinkEnd};
 use crate::transport::listener;
 use crate::transport::obstacles::{Obstacle, Obstacles};
 use crate::transport::outbox::NoRoom;
-use crate::transport::shared::Shared;
+use crate::transport::shared::{Redial, Shared};
 use crate::types::{MessageId, NodeId};
 use crate::wire::{FrameError, Message, Payload, encode, is_presentable};
 
@@ -31,6 +32,8 @@ use crate::wire::{FrameError, Message, Payload, encode, is_presentable};
 pub struct Transport {
     shared: Arc<Shared>,
     local_addr: SocketAddr,
+    /// Ends the dialer of each listed address.
+    dialers: Vec<(Address, CancellationToken)>,
     _abort: DropGuard,
 }
 
@@ -148,8 +151,7 @@ impl Transport {
             local: Local::new(identity, &config, local_addr.port()),
             handshake_deadline: config.handshake_deadline,
             link_silence_max: config.link_silence_max,
-            redial_min: config.redial_min,
-            redial_max: config.redial_max,
+            redial: watch::Sender::new(Redial { min: config.redial_min, max: config.redial_max }),
             seed: config.seed,
             links: Mutex::default(),
             members: Mutex::default(),
@@ -167,10 +169,51 @@ impl Transport {
         });
         tokio::spawn(keeper::run(shared.clone(), requests));
         shared.tasks.spawn(listener::run(shared.clone(), listener));
-        for (listed, address) in config.listed.into_iter().enumerate() {
-            shared.tasks.spawn(dialer::run(shared.clone(), listed, address));
+        let mut transport =
+            Self { shared, local_addr, dialers: Vec::new(), _abort: abort.drop_guard() };
+        for (line, address) in config.listed.into_iter().enumerate() {
+            transport.dial(line, address);
         }
-        Ok(Self { shared, local_addr, _abort: abort.drop_guard() })
+        Ok(transport)
+    }
+
+    /// From now on dials these addresses with these waits; what is dialled already goes on, and links stay.
+    pub fn relist(&mut self, listed: Vec<Address>, redial_min: Duration, redial_max: Duration) {
+        let redial = Redial { min: redial_min, max: redial_max };
+        self.shared.redial.send_if_modified(|before| std::mem::replace(before, redial) != redial);
+        self.dialers.retain(|(address, stop)| {
+            let stays = listed.contains(address);
+            if !stays {
+                stop.cancel();
+            }
+            stays
+        });
+        for (line, address) in listed.into_iter().enumerate() {
+            if !self.is_dialled(&address) {
+                self.dial(line, address);
+            }
+        }
+    }
+
+    /// How many addresses are dialled.
+    pub fn listed(&self) -> usize {
+        self.dialers.len()
+    }
+
+    /// Whether these are the addresses that are dialled, in whatever order.
+    pub fn is_listed(&self, listed: &[Address]) -> bool {
+        listed.len() == self.dialers.len() && listed.iter().all(|address| self.is_dialled(address))
+    }
+
+    fn is_dialled(&self, address: &Address) -> bool {
+        self.dialers.iter().any(|(dialled, _)| dialled == address)
+    }
+
+    fn dial(&mut self, line: usize, address: Address) {
+        let stop = CancellationToken::new();
+        let dialer = dialer::run(self.shared.clone(), line, address.clone(), stop.clone());
+        self.shared.tasks.spawn(dialer);
+        self.dialers.push((address, stop));
     }
 
     /// Where it listens.

@@ -42,11 +42,14 @@ fn bytes_before_the_hello_harm_nobody() {
         }
         let is_refusal = |line: &serde_json::Value| line["code"] == "oversized";
         let line = machines.processes[0].line("connection.refused", |line| {
-            is_refusal(line) && line["untold"].as_u64() > Some(800)
+            is_refusal(line) && line["suppressed"].as_u64() > Some(800)
         });
         let lines = count_lines(machines, 0, "connection.refused", is_refusal);
         assert!(lines <= 4, "{lines} lines of one thing from one place");
-        format!("connection.refused code=oversized, {lines} lines, untold={}", line["untold"])
+        format!(
+            "connection.refused code=oversized, {lines} lines, suppressed={}",
+            line["suppressed"]
+        )
     });
 
     siege.case("HTTP at the peer port", STRANGER, |machines| {
@@ -75,9 +78,9 @@ fn bytes_before_the_hello_harm_nobody() {
             wire.closed();
         }
         let line = machines.processes[0].line("connection.refused", |line| {
-            line["code"] == "bad_utf8" && line["untold"].as_u64() > Some(800)
+            line["code"] == "bad_utf8" && line["suppressed"].as_u64() > Some(800)
         });
-        format!("connection.refused code=bad_utf8, untold={}", line["untold"])
+        format!("connection.refused code=bad_utf8, suppressed={}", line["suppressed"])
     });
 
     siege.case("length 0, 4 GiB, one over the limit", STRANGER, |machines| {
@@ -112,7 +115,7 @@ fn bytes_before_the_hello_harm_nobody() {
             assert!(took > limits::HANDSHAKE_DEADLINE / 2, "cut off for another reason: {took:?}");
         }
         let line = machines.processes[0].line("connection.refused", |line| {
-            line["code"] == "deadline" && line["untold"].as_u64() > Some(0)
+            line["code"] == "deadline" && line["suppressed"].as_u64() > Some(0)
         });
         format!("connection.refused code=deadline reason=\"{}\"", line["reason"].as_str().unwrap())
     });
@@ -123,14 +126,17 @@ fn bytes_before_the_hello_harm_nobody() {
         crowd.swap_remove(0).closed();
         crowd.pop().expect("a thousand").closed();
         let line = machines.processes[0].line("connection.refused", |line| {
-            line["code"] == "crowd" && line["untold"].as_u64() > Some(80)
+            line["code"] == "crowd" && line["suppressed"].as_u64() > Some(80)
         });
         let lines = count_lines(machines, 0, "connection.refused", |line| {
             line["code"] == "crowd" || line["code"] == "deadline"
         });
         // Each of the two at powers of ten, and here of two cases.
         assert!(lines <= 2 * 4, "{lines} lines of a thousand connections");
-        format!("connection.refused code=crowd, untold={}, then code=deadline", line["untold"])
+        format!(
+            "connection.refused code=crowd, suppressed={}, then code=deadline",
+            line["suppressed"]
+        )
     });
 
     siege.case("a crowd from a thousand addresses", STRANGER, |machines| {
@@ -144,7 +150,7 @@ fn bytes_before_the_hello_harm_nobody() {
         });
         // 64 things are told apart, those of the attacks before among them; then all count as one.
         assert!((40..=70).contains(&lines), "{lines} lines");
-        format!("{lines} lines connection.refused code=zero_length, the last with untold=…")
+        format!("{lines} lines connection.refused code=zero_length, the last with suppressed=…")
     });
     siege.end();
 }

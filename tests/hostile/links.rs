@@ -64,9 +64,9 @@ fn strangers_with_a_key_harm_nobody() {
             assert_eq!(refusal(replay), "bad_proof");
         }
         let line = machines.processes[0].line("connection.refused", |line| {
-            line["code"] == "bad_proof" && line["untold"].as_u64() > Some(80)
+            line["code"] == "bad_proof" && line["suppressed"].as_u64() > Some(80)
         });
-        format!("connection.refused code=bad_proof, untold={}", line["untold"])
+        format!("connection.refused code=bad_proof, suppressed={}", line["suppressed"])
     });
 
     siege.case(
@@ -115,10 +115,10 @@ fn strangers_with_a_key_harm_nobody() {
         }
         let id = peer.id().to_string();
         let line = machines.processes[0].line("message.unknown", |line| {
-            line["peer"] == id && line["untold"] == 8
+            line["peer"] == id && line["suppressed"] == 8
         });
         assert_eq!(line["message_type"], "Song");
-        "link.down reason=\"a frame of …\"; message.unknown message_type=Song untold=8".to_owned()
+        "link.down reason=\"a frame of …\"; message.unknown message_type=Song suppressed=8".to_owned()
     });
 
     siege.case("a message in another's name", LINK, |machines| {
@@ -173,7 +173,7 @@ fn strangers_with_a_key_harm_nobody() {
             })
             .collect();
         let line = machines.processes[0].line("connection.refused", |line| {
-            line["code"] == "full" && line["untold"].as_u64() > Some(80)
+            line["code"] == "full" && line["suppressed"].as_u64() > Some(80)
         });
         let lines = count_lines(machines, 0, "node.unknown", |_| true);
         assert!(lines <= 140, "{lines} lines of 300 strangers");
@@ -183,8 +183,8 @@ fn strangers_with_a_key_harm_nobody() {
         machines.processes[0].line("peer.online", |line| line["peer"] == "n3");
         drop(crowd);
         format!(
-            "connection.refused code=full untold={}; node.unknown, {lines} lines",
-            line["untold"]
+            "connection.refused code=full suppressed={}; node.unknown, {lines} lines",
+            line["suppressed"]
         )
     });
     siege.end();

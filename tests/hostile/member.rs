@@ -64,10 +64,10 @@ fn a_member_that_lies_stops_nobody() {
         }
         wire.settled(&liar);
         let line = machines.processes[0]
-            .line("message.unknown", |line| line["untold"].as_u64() > Some(8_000));
+            .line("message.unknown", |line| line["suppressed"].as_u64() > Some(8_000));
         let lines = count_lines(machines, 0, "message.unknown", |_| true);
         assert!(lines <= 5, "{lines} lines");
-        format!("message.unknown, {lines} lines, untold={}", line["untold"])
+        format!("message.unknown, {lines} lines, suppressed={}", line["suppressed"])
     });
 
     siege.case("frames replayed 10,000 times", LINK + INBOX, |machines| {

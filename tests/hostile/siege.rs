@@ -207,15 +207,14 @@ fn propose(door: &str, value: String) -> Result<ProposeOutcome, ClientError> {
 pub(crate) fn count_lines(
     machines: &mut Machines,
     at: usize,
-    message: &str,
+    event: &str,
     fits: impl Fn(&Json) -> bool,
 ) -> usize {
     let mark = format!("mark {}", number());
     commit_value(&machines.admins[at], &mark);
     let process = &mut machines.processes[at];
     process.line("value.committed", |line| line["value"] == mark.as_str());
-    let lines = process.raw.iter().filter_map(|raw| serde_json::from_str::<Json>(raw).ok());
-    lines.filter(|line| line["message"] == message && fits(line)).count()
+    process.count(|line| line["event"] == event && fits(line))
 }
 
 fn held(pid: u32) -> Held {

@@ -376,7 +376,7 @@ impl Told {
             return;
         }
         let json: Json = serde_json::from_str(&line).unwrap_or_default();
-        match json["message"].as_str() {
+        match json["event"].as_str() {
             Some("admin.listening") => {
                 self.admin = json["address"].as_str().and_then(|address| address.parse().ok());
             }

@@ -56,8 +56,8 @@ impl Process {
 
     /// The next line of this name that fits; lines of other names stay for others.
     #[track_caller]
-    pub(crate) fn line(&mut self, message: &str, fits: impl Fn(&Json) -> bool) -> Json {
-        self.any_line(|line| line["message"] == message && fits(line))
+    pub(crate) fn line(&mut self, event: &str, fits: impl Fn(&Json) -> bool) -> Json {
+        self.any_line(|line| line["event"] == event && fits(line))
     }
 
     /// The next line of any name that fits.
@@ -97,9 +97,19 @@ impl Process {
         }
     }
 
+    /// How many of the lines that have come so far fit, looked at or not.
+    pub(crate) fn count(&mut self, fits: impl Fn(&Json) -> bool) -> usize {
+        for raw in self.lines.try_iter() {
+            self.unread.push(serde_json::from_str(&raw).unwrap_or_default());
+            self.raw.push(raw);
+        }
+        let lines = self.raw.iter().filter_map(|raw| serde_json::from_str(raw).ok());
+        lines.filter(|line| fits(line)).count()
+    }
+
     /// Where it serves HTTP; none if it could not start because another process took its port.
     pub(crate) fn admin(&mut self) -> Option<String> {
-        match self.line_or_end(|line| line["message"] == "admin.listening") {
+        match self.line_or_end(|line| line["event"] == "admin.listening") {
             Some(line) => Some(line["address"].as_str().expect("a text").to_owned()),
             None if self.exit_code() == 9 => None,
             None => panic!("it did not start:\n{}", self.raw.join("\n")),

@@ -24,7 +24,7 @@ const TAIL_LINES: usize = 20;
 /// Lines between the process and the story. When it is full the reader waits, and at last the process.
 const LINES: usize = 1_024;
 
-/// A log line: its fields by name, the message among them.
+/// A log line: its fields by name, the event among them.
 pub(super) type Line = Map<String, Json>;
 
 /// A process that runs a node. Killed when it is dropped; leaves by itself when this process ends in
@@ -78,17 +78,17 @@ impl Member {
     }
 
     /// The next line of this name, now or later; lines of other names stay for others.
-    pub(super) async fn line(&mut self, message: &str) -> Result<Line, String> {
-        self.line_where(message, |_| true).await
+    pub(super) async fn line(&mut self, event: &str) -> Result<Line, String> {
+        self.line_where(event, |_| true).await
     }
 
     /// The next line of this name that fits.
     pub(super) async fn line_where(
         &mut self,
-        message: &str,
+        event: &str,
         fits: impl Fn(&Line) -> bool,
     ) -> Result<Line, String> {
-        let wanted = |line: &Line| text(line, "message") == message && fits(line);
+        let wanted = |line: &Line| text(line, "event") == event && fits(line);
         if let Some(index) = self.unread.iter().position(wanted) {
             return Ok(self.unread.remove(index).expect("its index was just found"));
         }
@@ -105,8 +105,8 @@ impl Member {
         };
         match timeout(PATIENCE, coming).await {
             Ok(Some(line)) => Ok(line),
-            Ok(None) => Err(format!("{} ended before it said {message}", self.name)),
-            Err(_) => Err(format!("{} did not say {message} within {PATIENCE:?}", self.name)),
+            Ok(None) => Err(format!("{} ended before it said {event}", self.name)),
+            Err(_) => Err(format!("{} did not say {event} within {PATIENCE:?}", self.name)),
         }
     }
 

@@ -112,7 +112,7 @@ async fn agree(
 
 /// A node's own line of a commit, as it prints it.
 fn commit_line(line: &Line) -> String {
-    let mut told = text(line, "message").to_owned();
+    let mut told = text(line, "event").to_owned();
     for field in ["slot", "value", "votes", "round", "proposer", "took"] {
         match line.get(field) {
             Some(serde_json::Value::String(text)) if field != "value" => {

@@ -1,0 +1,234 @@
+//! What stands below the help of each command: examples, which the tests run as printed, and exit codes.
+
+/// Below every short help.
+pub(super) const MORE: &str = "--help shows more, with examples and exit codes.";
+
+/// The codes that a command which asks a node can end with.
+macro_rules! asking {
+    () => {
+        "   5  unreachable: no node answers there
+  78  configuration: the command line or the environment"
+    };
+}
+
+pub(super) const NODE: &str = "\
+Examples:
+  node --peers a:8001,b:8001,c:8001
+  node --propose blue --exit-after-commit
+  echo green | node --propose - --exit-after-commit
+  node --on-commit 'cat >> values' --propose red --exit-after-commit
+
+Exit codes:
+   0  done; with a proposal: committed
+   3  rejected: the value is surely not committed by this request
+   4  unknown: it may still commit; asking again with the same --request-id is safe
+   5  unreachable: no node answers there
+   6  no quorum: too few members are heard to decide
+   7  identity: the data directory does not fit what the cluster knows of this node
+   8  storage: the disk refuses, the data directory is damaged or in use
+   9  address in use: another process listens there
+  10  a check failed (config, demo, doctor, log --verify, simulate, status of several)
+  78  configuration: flags, environment or file
+
+A node with --config reads its file anew on SIGHUP; `node config init` says which settings can
+change that way. SIGTERM and SIGINT let it leave in good order, a second one at once.";
+
+pub(super) const PROPOSE: &str = concat!(
+    "\
+Examples:
+  node propose blue
+  node propose @node.toml --json
+  echo green | node propose - --request-id 01890a5d-ac96-774b-bcce-b302099a8057
+  node propose red --timeout 30s
+
+Exit codes:
+   0  committed
+   3  rejected: the value is surely not committed by this request
+   4  unknown: it may still commit; asking again with the same --request-id is safe
+   6  no quorum: too few members are heard to decide; it may still commit
+",
+    asking!()
+);
+
+pub(super) const STATUS: &str = concat!(
+    "\
+Examples:
+  node status
+  node status --all
+  node status --watch
+  node status --all --json
+
+Exit codes:
+   0  every node that was to be asked answered, and their logs agree as far as they go
+  10  a check failed: two nodes hold different entries, or belong to different clusters
+",
+    asking!()
+);
+
+pub(super) const PEERS: &str = concat!(
+    "\
+Examples:
+  node peers
+  node peers --json
+
+Exit codes:
+   0  done
+",
+    asking!()
+);
+
+pub(super) const LOG: &str = concat!(
+    "\
+Examples:
+  node log
+  node log --from 2 --limit 10 --json
+  node log --format raw > values
+  node log --verify
+  node log --local --follow
+
+Exit codes:
+   0  done
+   6  no quorum: nobody can say what is newest; --local prints what the node has
+  10  a check failed (--verify): the entries do not make the hashes that the node tells
+",
+    asking!()
+);
+
+pub(super) const SEND: &str = concat!(
+    "\
+Examples:
+  node send hello
+  node send hello --to n2
+  date | node send - --json
+
+Exit codes:
+   0  everyone who should have it said so
+   3  rejected: the text is too long, or nobody is called that
+   4  unknown: some did not say in time that they have it
+",
+    asking!()
+);
+
+pub(super) const PING: &str = concat!(
+    "\
+A ping is a message of the text \"ping\", acknowledged by the other end: it takes the same way as
+`node send`, and whoever subscribes to messages sees it there. The time goes from this command
+through the asked node to the peer and back; the first line tells how much of it is this
+command's own way to the node.
+
+Examples:
+  node ping
+  node ping n2 --count 1
+  node ping --json
+
+Exit codes:
+   0  everyone answered
+   3  rejected: nobody is called that
+   4  unknown: some did not answer in time
+",
+    asking!()
+);
+
+pub(super) const CONFIG: &str = "\
+Examples:
+  node config init --output node.toml
+  node config check --config node.toml
+  node config show --origin
+
+Exit codes:
+   0  done
+  78  configuration: all that is wrong is told at once, each with its place";
+
+pub(super) const CONFIG_INIT: &str = "\
+Examples:
+  node config init
+  node config init --name n1 --peers a:8001,b:8001,c:8001
+  node config init --cluster blue --output blue.toml
+
+Exit codes:
+   0  done
+  10  the file cannot be written, or is there already
+  78  configuration: the flags";
+
+pub(super) const CONFIG_CHECK: &str = "\
+Examples:
+  node config check
+  node config check --config node.toml
+  node config check --config node.toml --json
+
+Exit codes:
+   0  a node would start with these settings, as far as they alone can tell; see `node doctor`
+  78  configuration: all that is wrong is told at once, each with its place";
+
+pub(super) const CONFIG_SHOW: &str = "\
+What it prints is a configuration file.
+
+Examples:
+  node config show
+  node config show --origin --config node.toml
+  node config show --json
+
+Exit codes:
+   0  done
+  78  configuration: all that is wrong is told at once, each with its place";
+
+pub(super) const DOCTOR: &str = "\
+Give it the flags of the node, or start it with the same environment. Nothing is changed: to
+measure the disk it writes a file of its own and removes it. Where the node does not run yet, it
+listens in its place for a moment, to see whether a peer dials this machine.
+
+Examples:
+  node doctor
+  node doctor --config node.toml --wait 1s
+  node doctor --json --wait 0s
+
+Exit codes:
+   0  nothing failed; warnings are no failures
+  10  a check failed: the text names it and the next step
+  78  configuration: the command line";
+
+pub(super) const DEMO: &str = "\
+Examples:
+  node demo
+
+Exit codes:
+   0  all of it came true
+  10  a check failed: the text says at which step";
+
+pub(super) const SIMULATE: &str = "\
+Examples:
+  node simulate --seeds 10
+  node simulate --seed 7 --transcript
+  node simulate --nodes 5 --partition bridge --faults network
+
+Exit codes:
+   0  no invariant was broken
+  10  a check failed: the text names the invariant and the seed that shows it
+  78  configuration: the command line";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  node completions bash > node.bash
+  node completions zsh > _node
+  node completions fish > node.fish
+
+Exit codes:
+   0  done
+  78  configuration: the command line";
+
+pub(super) const MAN: &str = "\
+Examples:
+  node man > node.1
+  node man --dir man
+
+Exit codes:
+   0  done
+  10  the directory cannot be written";
+
+pub(super) const VERSION: &str = "\
+Examples:
+  node version
+  node version --json
+
+Exit codes:
+   0  done";

@@ -1,0 +1,118 @@
+//! Clusters that should not be: other lists, other names, copied and lost directories.
+
+use serde_json::Value as Json;
+
+use crate::process::{Machines, Process, free_ports};
+use crate::said::{all_words, ask, fails, json};
+
+#[test]
+fn different_lists_are_told_by_both_sides() {
+    let directory = tempfile::tempdir().unwrap();
+    let ports = free_ports(3);
+    let list = |count: usize| {
+        let list: Vec<_> = ports[..count].iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        list.join(",")
+    };
+    let start = |at: usize, listed: usize| {
+        let (name, port) = (format!("n{}", at + 1), ports[at].to_string());
+        let arguments = ["--name", &name, "--port", &port, "--peers", &list(listed)];
+        Process::start(&directory.path().join(&name), &arguments)
+    };
+    let (mut short, _second, mut long) = (start(0, 2), start(1, 3), start(2, 3));
+    let told = short.line("lists.differ", |line| line["peer"] == "n3");
+    assert!(told["hint"].as_str().unwrap().contains("the same --peers"), "{told}");
+    long.line("lists.differ", |line| line["peer"] == "n1");
+    assert!(short.raw.iter().all(|line| !line.contains("epoch.formed")));
+}
+
+#[test]
+fn another_cluster_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let ports = free_ports(2);
+    let list = format!("127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]);
+    let start = |at: usize, cluster: &str| {
+        let port = ports[at].to_string();
+        let arguments = ["--cluster", cluster, "--port", &port, "--peers", &list];
+        Process::start(&directory.path().join(cluster), &arguments)
+    };
+    let (mut red, _blue) = (start(0, "red"), start(1, "blue"));
+    let refused = |line: &Json| {
+        ["dial.failed", "connection.refused"].contains(&line["event"].as_str().unwrap_or(""))
+    };
+    let both = |line: &Json| {
+        let reason = line["reason"].as_str().unwrap_or("");
+        refused(line) && reason.contains("\"red\"") && reason.contains("\"blue\"")
+    };
+    let told = red.any_line(both);
+    assert!(told["reason"].as_str().unwrap().contains("--cluster"), "{told}");
+}
+
+#[test]
+fn a_copied_directory_beside_its_original_stops_one_of_the_two() {
+    let mut machines = Machines::start(3);
+    assert_eq!(ask(&machines, 0, &["propose", "before"]).code, 0);
+    // What it says while it is copied, the copy would be older than.
+    machines.processes[1].line("value.committed", |line| line["value"] == "before");
+
+    let copy = machines.directory.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    for entry in std::fs::read_dir(machines.data(1)).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    let arguments = ["--port", "0", "--peers", &machines.list(), "--name", "copy"];
+    let mut copy = Process::start(&copy, &arguments);
+    let original = &mut machines.processes[1];
+    assert_eq!(original.exit_code(), 7);
+    let told = all_words(original);
+    for part in
+        ["error: a newer process runs as node ", "start 1", "n2", "stop one", "copied", "empty"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert_eq!(ask(&machines, 2, &["propose", "after"]).code, 0);
+    machines.admins[1] = copy.admin().expect("no port was asked for");
+    assert_eq!(ask(&machines, 1, &["propose", "through the copy"]).code, 0);
+    copy.line("value.committed", |line| line["value"] == "through the copy");
+    assert_eq!(copy.leave(), 0);
+    for at in [0, 2] {
+        assert_eq!(machines.processes[at].leave(), 0);
+    }
+}
+
+#[test]
+fn a_killed_member_that_returns_at_once_is_never_taken_for_a_second_one() {
+    let mut machines = Machines::start(3);
+    for _ in 0..5 {
+        machines.processes[1].kill();
+        machines.restart(1);
+    }
+    assert_eq!(ask(&machines, 1, &["propose", "back"]).code, 0);
+    for mut process in machines.processes {
+        assert_eq!(process.leave(), 0);
+        let told = all_words(&mut process);
+        assert!(!told.contains("duplicate_identity") && !told.contains("newer process"), "{told}");
+    }
+}
+
+#[test]
+fn a_member_that_lost_its_directory_is_a_stranger_and_founds_no_cluster() {
+    let mut machines = Machines::start(3);
+    machines.processes[2].kill();
+    std::fs::remove_dir_all(machines.data(2)).unwrap();
+    machines.restart(2);
+    for at in [2, 0, 1] {
+        let told = machines.processes[at].line("node.unknown", |line| line["node"] == "n3");
+        let hint = told["hint"].as_str().unwrap();
+        assert!(hint.contains("data directory was lost") && hint.contains("--peers"), "{told}");
+    }
+    assert_eq!(ask(&machines, 0, &["propose", "without it"]).code, 0);
+    fails(&ask(&machines, 2, &["propose", "alone", "--timeout", "500ms"]), 3, "not formed");
+    assert_eq!(json(&ask(&machines, 2, &["status", "--json"]))["ready"], false);
+    let wiped = &mut machines.processes[2];
+    assert_eq!(wiped.leave(), 0);
+    let told = all_words(wiped);
+    for never in ["epoch.formed", "quorum.formed", "value.committed"] {
+        assert!(!told.contains(never), "{told}");
+    }
+}

@@ -1,0 +1,142 @@
+//! What is wrong is told in one shape, with a code of its own.
+
+use std::process::Command;
+
+use crate::process::{Machines, Process, free_ports, program};
+use crate::said::{ask, fails, file, json, node, signal};
+
+#[test]
+fn a_wrong_flag_is_told_with_the_right_one() {
+    let said = node(&["--prot", "1"]);
+    fails(&said, 78, "'--prot'");
+    assert!(said.err.contains("hint: a similar argument exists: '--port'"), "{said:?}");
+    fails(&node(&["status", "--admin", "nowhere"]), 78, "has no port");
+    fails(&node(&["propose", "x", "--request-id", "7"]), 78, "\"7\" is not a request id");
+    fails(&node(&["simulate", "--nodes", "65"]), 78, "65 nodes");
+}
+
+#[test]
+fn all_faults_of_flags_environment_and_file_are_told_at_once_with_their_places() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), "node.toml", b"suspect_after = \"1ms\"\npers = []\n");
+    let done = program()
+        .args([
+            "--config",
+            &path,
+            "--peers",
+            "a:8001,b,a:8001",
+            "--propose",
+            "",
+            "--request-id",
+            "x",
+        ])
+        .env("QUORATE_PORT", "70000")
+        .env("QUORATE_LOG_LEVE", "info")
+        .output()
+        .unwrap();
+    let err = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(78));
+    for (what, place) in [
+        ("suspect_after: 1ms is not between", format!("{path}:1")),
+        ("pers is not a setting", format!("{path}:2")),
+        ("peers: \"b\" has no port", "--peers on the command line".to_owned()),
+        ("peers: a:8001 stands twice", "--peers on the command line".to_owned()),
+        ("port: \"70000\" is not a port", "QUORATE_PORT in the environment".to_owned()),
+        ("QUORATE_LOG_LEVE is not a setting", "QUORATE_LOG_LEVE in the environment".to_owned()),
+        ("the value is empty", "--propose on the command line".to_owned()),
+        ("\"x\" is not a request id", "--request-id on the command line".to_owned()),
+    ] {
+        let told = err.lines().position(|line| line.contains(what));
+        let told = told.unwrap_or_else(|| panic!("{what} is not in\n{err}"));
+        let mut after = err.lines().skip(told + 1);
+        assert_eq!(after.next(), Some(format!("  where: {place}").as_str()), "{err}");
+        assert!(after.next().unwrap().starts_with("  hint: "), "{err}");
+    }
+}
+
+#[test]
+fn a_misspelled_command_is_told_with_the_right_one() {
+    for (typed, meant) in [
+        (&["staus"][..], "'status'"),
+        (&["propse", "x"], "'propose'"),
+        (&["config", "chek"], "'check'"),
+        (&["status", "--jsno"], "'--json'"),
+        (&["doctor", "--data_dir", "x"], "'--data-dir'"),
+    ] {
+        let said = node(typed);
+        fails(&said, 78, "un");
+        assert!(said.err.contains(" similar ") && said.err.contains(meant), "{said:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_decided_in_time_is_unknown_and_may_be_asked_again() {
+    let directory = tempfile::tempdir().unwrap();
+    // Who is stopped for a while must not be called away, or the answer would be another.
+    let patient = file(directory.path(), "patient.toml", b"suspect_after = \"60s\"\n");
+    let ports = free_ports(3);
+    let list: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let mut processes: Vec<_> = (0..3)
+        .map(|at| {
+            let (port, name) = (ports[at].to_string(), format!("n{}", at + 1));
+            let arguments = ["--port", &port, "--peers", &list.join(","), "--config", &patient];
+            Process::start(&directory.path().join(name), &arguments)
+        })
+        .collect();
+    let admin = processes[0].admin().expect("its port was free a moment ago");
+    let ask = |arguments: &[&str]| node(&[arguments, &["--admin", &admin]].concat());
+    processes[0].line("quorum.formed", |_| true);
+    assert_eq!(ask(&["propose", "before"]).code, 0);
+    for process in &processes[1..] {
+        signal(&process.child, "-STOP");
+    }
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let request = ["propose", "blue", "--request-id", id, "--timeout"];
+    let said = ask(&[&request[..], &["200ms"]].concat());
+    for process in &processes[1..] {
+        signal(&process.child, "-CONT");
+    }
+    fails(&said, 4, "not decided within 200ms");
+    assert!(said.err.contains(&format!("--request-id {id}")), "{said:?}");
+    let said = ask(&[&request[..], &["30s"]].concat());
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(ask(&["log", "--format", "raw"]).out, "before\nblue\n");
+}
+
+#[test]
+fn a_log_without_its_key_is_no_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data").display().to_string();
+    let run = ["--port", "0", "--bind", "127.0.0.1", "--no-admin", "--propose", "x"];
+    let run = [&run[..], &["--exit-after-commit", "--data-dir", &data]].concat();
+    assert_eq!(node(&run).code, 0);
+    std::fs::remove_file(directory.path().join("data/identity")).unwrap();
+    let said = node(&run);
+    fails(&said, 7, "identity is missing beside a log");
+    assert!(said.err.contains(&format!("where: {data}")), "{said:?}");
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_a_failed_check() {
+    let full = std::path::Path::new("/dev/full");
+    if !full.exists() {
+        eprintln!("SKIPPED: there is no /dev/full");
+        return;
+    }
+    let full = std::fs::OpenOptions::new().write(true).open(full).unwrap();
+    let done =
+        Command::new(env!("CARGO_BIN_EXE_node")).arg("version").stdout(full).output().unwrap();
+    assert_eq!(done.status.code(), Some(10));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("where: standard output"), "{done:?}");
+}
+
+#[test]
+fn what_a_node_refuses_is_told_with_the_node() {
+    let machines = Machines::start(1);
+    let said = ask(&machines, 0, &["send", "x", "--to", "nobody"]);
+    fails(&said, 3, "no peer is called \"nobody\"");
+    assert!(said.err.contains(&format!("where: {}", machines.admins[0])), "{said:?}");
+    assert!(said.err.contains("hint: "), "{said:?}");
+    assert_eq!(json(&ask(&machines, 0, &["send", "x", "--json"]))["schema"], 1);
+}
