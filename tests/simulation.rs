@@ -1,18 +1,21 @@
 //! Whole clusters under faults, thousands of them: no invariant may break, and no rare branch may be missed.
 //!
-//! A failing seed is replayed by `node simulate --seed N --transcript`; it is then added to the known ones.
+//! A failing seed is replayed by `node simulate --seed N --transcript`, and drawn by `--chart FILE`. What it
+//! shows becomes a scenario (`tests/scenarios`): a seed means another run as soon as anything is drawn
+//! in another order, so the known ones below hold for one drawing only.
 
 use quorate::sim::{self, Faults, Options, Summary};
 
-/// Seeds that once broke an invariant, or nearly did; what they found is told beside them.
-const KNOWN: [u64; 12] = [
-    // A message spoke in an epoch whose record was not synced.
-    155, 2825, 3321, 3678, // A slow sync kept a node unhealthy for ever.
-    1190, 1237, 1756, 10_372, 10_683, // The longest recoveries.
-    193, 10_802, 14_393,
-];
+/// Seeds that are worth running first, and the drawing that they belong to.
+const KNOWN: (u32, [u64; 1]) = (
+    2,
+    [
+        // The longest recovery of the first thousands.
+        741,
+    ],
+);
 
-/// As many as take about a minute on two slow cores, in two halves that run side by side.
+/// As many as take well under a minute on two slow cores, in two halves that run side by side.
 const SEEDS: u64 = 8_000;
 
 fn all_well(seeds: impl IntoIterator<Item = u64>, options: &Options) -> Summary {
@@ -30,7 +33,13 @@ fn nothing_missed(summary: &Summary) {
 
 #[test]
 fn known_seeds_hold() {
-    all_well(KNOWN, &Options::default());
+    let (drawing, seeds) = KNOWN;
+    assert_eq!(
+        drawing,
+        sim::DRAWING,
+        "these seeds are other runs now: look for their like, or leave them out"
+    );
+    all_well(seeds, &Options::default());
 }
 
 #[test]
@@ -46,9 +55,16 @@ fn no_invariant_breaks_under_other_faults() {
 #[test]
 fn a_quiet_cluster_stays_quiet() {
     let options = Options { faults: Faults::None, ..Options::default() };
-    let summary = all_well(0..300, &options);
-    assert_eq!(summary.counters.kills + summary.counters.partitions, 0);
-    assert_eq!(summary.counters.round_changes, 0, "without faults nobody takes over");
+    let counters = all_well(0..300, &options).counters;
+    assert_eq!(counters.kills + counters.partitions, 0);
+    assert_eq!(counters.round_changes, 0, "without faults nobody takes over");
+    assert_eq!(
+        counters.peers_suspected + counters.peers_lost,
+        0,
+        "without faults nobody is missed"
+    );
+    assert_eq!(counters.suspicions, 0, "without faults no proposer is suspected");
+    assert!(counters.texts_delivered > 0 && counters.texts_sent_again == 0, "nothing is lost");
 }
 
 #[test]

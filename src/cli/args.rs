@@ -6,6 +6,7 @@ mod help;
 mod local;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -235,6 +236,52 @@ pub(super) struct SimulateArgs {
     /// Print what happened, line by line
     #[arg(long, conflicts_with = "seeds")]
     pub(super) transcript: bool,
+    /// Draw what happened, a lane per node: a picture that any browser shows (.svg), or a text for Mermaid (.mmd)
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds", help_heading = "Chart")]
+    pub(super) chart: Option<PathBuf>,
+    /// Draw at most so many deeds, the last ones
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 200,
+        requires = "chart",
+        help_heading = "Chart"
+    )]
+    pub(super) last: usize,
+    /// Draw this stretch of virtual time only, in milliseconds
+    #[arg(long, value_name = "FROM..TO", requires = "chart", help_heading = "Chart")]
+    pub(super) window: Option<Stretch>,
+    /// Draw heartbeats, too
+    #[arg(long, requires = "chart", help_heading = "Chart")]
+    pub(super) heartbeats: bool,
+}
+
+/// A stretch of virtual time in milliseconds: `100..250`, `100..` or `..250`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stretch {
+    /// Its beginning.
+    pub(super) from: u64,
+    /// Its end; that of the run if none.
+    pub(super) to: Option<u64>,
+}
+
+impl FromStr for Stretch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unreadable =
+            || format!("{text:?} is no stretch of time: write 100..250, 100.. or ..250");
+        let (from, to) = text.split_once("..").ok_or_else(unreadable)?;
+        let number = |word: &str| match word {
+            "" => Ok(None),
+            digits => digits.parse().map(Some).map_err(|_| unreadable()),
+        };
+        let (from, to) = (number(from)?.unwrap_or(0), number(to)?);
+        if to.is_some_and(|to| to < from) {
+            return Err(format!("{text:?} ends before it begins"));
+        }
+        Ok(Self { from, to })
+    }
 }
 
 #[cfg(test)]
@@ -246,6 +293,16 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_stretch_of_time_may_be_open_at_either_end() {
+        assert_eq!("100..250".parse(), Ok(Stretch { from: 100, to: Some(250) }));
+        assert_eq!("..250".parse(), Ok(Stretch { from: 0, to: Some(250) }));
+        assert_eq!("100..".parse(), Ok(Stretch { from: 100, to: None }));
+        for wrong in ["", "100", "a..b", "9..1", "-1..2"] {
+            assert!(wrong.parse::<Stretch>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! `node simulate`: the same machine under faults drawn from a seed, in virtual time.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, IsTerminal, Write as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::cli::args::SimulateArgs;
+use crate::cli::args::{SimulateArgs, Stretch};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::print;
 use crate::limits;
-use crate::sim::{self, Options, Report};
+use crate::sim::{self, Moment, Options, Report, Story, Window};
 
 /// How often a terminal is told how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -29,17 +31,71 @@ pub(super) fn simulate(args: &SimulateArgs) -> Result<(), Failure> {
         partition: args.partition,
         transcript: args.transcript,
         unseen: &[],
+        story: args.chart.is_some(),
     };
     if args.seeds == 1 { one(args, &options) } else { many(args, &options) }
 }
 
 fn one(args: &SimulateArgs, options: &Options) -> Result<(), Failure> {
+    let drawer = args.chart.as_deref().map(drawer).transpose()?;
     let report = sim::run(options);
     print(&told(&report))?;
+    if let (Some((path, draw)), Some(story)) = (args.chart.as_deref().zip(drawer), &report.story) {
+        chart(args, &report, story, path, draw)?;
+    }
     match report.violation {
         None => Ok(()),
         Some(violation) => Err(broken(args, options.seed, &violation.to_string())),
     }
+}
+
+/// A picture of a story under a title.
+type Draw = fn(&Story, &str) -> String;
+
+fn drawer(path: &Path) -> Result<Draw, Failure> {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("svg") => Ok(sim::svg),
+        Some("mmd") => Ok(sim::mermaid),
+        _ => Err(Failure::new(
+            Code::Configuration,
+            format!("{} says not what to draw", path.display()),
+        )
+        .at("--chart on the command line")
+        .hint("let the name end in .svg (a picture) or .mmd (a text for Mermaid)")),
+    }
+}
+
+fn chart(
+    args: &SimulateArgs,
+    report: &Report,
+    story: &Story,
+    path: &Path,
+    draw: Draw,
+) -> Result<(), Failure> {
+    let moment = |millis| Moment::ZERO + Duration::from_millis(millis);
+    let stretch = args.window.unwrap_or(Stretch { from: 0, to: None });
+    let window = Window {
+        from: moment(stretch.from),
+        to: stretch.to.map_or(Moment::END, moment),
+        last: args.last,
+        heartbeats: args.heartbeats,
+    };
+    let title = match &report.violation {
+        Some(violation) => format!("seed {}: {violation}", report.seed),
+        None => format!("seed {}: all invariants held", report.seed),
+    };
+    let part = story.seen_through(&window);
+    fs::write(path, draw(&part, &title)).map_err(|error| {
+        Failure::new(Code::Configuration, format!("{} cannot be written: {error}", path.display()))
+            .at("--chart on the command line")
+            .hint("give a file in a directory that exists and may be written to")
+    })?;
+    let marks = part.marks.len();
+    print(&format!(
+        "{}: {marks} marks drawn, {} before them left out\n",
+        path.display(),
+        part.left_out
+    ))
 }
 
 fn told(report: &Report) -> String {
@@ -98,5 +154,5 @@ fn broken(args: &SimulateArgs, seed: u64, violation: &str) -> Failure {
     }
     Failure::new(Code::CheckFailed, violation)
         .at(format!("seed {seed}"))
-        .hint(format!("see how it came: {replay}"))
+        .hint(format!("see how it came: {replay}, or --chart run.svg instead of --transcript"))
 }

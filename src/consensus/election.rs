@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::consensus::core::Machine;
+use crate::consensus::others::Other;
 use crate::consensus::role::{Candidate, Choice, Pull, Role, Verdict};
 use crate::consensus::voter::misbehaved;
-use crate::consensus::{Body, Effects, Entry, Event, Fetch, Prepare, Promise, Record, Refuse, To};
+use crate::consensus::{
+    Beat, Body, Effects, Entry, Event, Fetch, Halt, Prepare, Promise, Record, Refuse, To,
+};
 use crate::mutant::{self, Mutant};
 use crate::types::{NodeId, Position, Round, Slot, Time};
 
@@ -22,6 +25,13 @@ impl Machine {
             && self.state.last() == self.state.base
             && matches!(self.role, Role::Follower);
         if first {
+            // R15: who adopted round 0 had it from this node, which does not remember.
+            let adopted = |beat: Beat| beat.accepted == Some(Round(0));
+            let by = |other: &Other| other.beat.is_some_and(adopted);
+            let witness = self.others.iter().find(|(_, other)| by(other)).map(|(peer, _)| peer);
+            if let Some(peer) = witness {
+                return self.halt(fx, Halt::Forgot { peer });
+            }
             let after = self.state.base;
             self.record(fx, Record::Adopt { round: Round(0), after, entries: Vec::new() });
             self.role = Role::Opening;

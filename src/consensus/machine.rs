@@ -117,6 +117,23 @@ impl Machine {
         if self.is_out_of_sight(message.body.round()) {
             return misbehaved(fx, from, FAR_ROUND);
         }
+        // R15: what counts towards a quorum, and what only a member in its senses may ask for.
+        let is_counted = match &message.body {
+            Body::Vote(_)
+            | Body::Prepare(_)
+            | Body::Promise(_)
+            | Body::Propose(_)
+            | Body::ReadReply(_) => true,
+            Body::Refuse(_)
+            | Body::Fetch(_)
+            | Body::Entries(_)
+            | Body::Submit(_)
+            | Body::Read(_)
+            | Body::Remember(_) => false,
+        };
+        if is_counted && self.others.has_forgotten(from) {
+            return;
+        }
         match message.body {
             Body::Vote(vote) => self.on_vote(now, fx, from, vote),
             Body::Prepare(prepare) => self.on_prepare(now, fx, from, prepare.round),
@@ -149,14 +166,17 @@ impl Machine {
         }
         match self.others.told(from, beat) {
             Told::News => {}
-            Told::Old => return,
-            Told::Forgot(remember) => {
-                self.say(fx, To::One(from), Body::Remember(remember));
-                return misbehaved(
-                    fx,
-                    from,
-                    "announces less than it did in an earlier life: its data directory is an old copy",
-                );
+            Told::Strange => return,
+            Told::Less { remember, in_another_life, again } => {
+                // Harmless where heartbeats were merely overtaken: who announced it holds it.
+                if in_another_life || again {
+                    self.say(fx, To::One(from), Body::Remember(remember));
+                }
+                if in_another_life {
+                    let what = "announces less than it did in another life: its data directory is an old copy";
+                    misbehaved(fx, from, what);
+                }
+                return;
             }
         }
         self.others.committed(from, beat.committed);
@@ -320,6 +340,14 @@ impl Machine {
         match &self.role {
             Role::Leading(leading) => Some(leading.round),
             Role::Follower | Role::Opening | Role::Candidate(_) => None,
+        }
+    }
+
+    pub(super) fn leads_or_opens(&self, round: Round) -> bool {
+        match &self.role {
+            Role::Leading(leading) => leading.round == round,
+            Role::Opening => round == Round(0),
+            Role::Follower | Role::Candidate(_) => false,
         }
     }
 

@@ -20,7 +20,9 @@ pub(super) struct Other {
     pub(super) heard: Time,
     /// It said good-bye, or its link broke and nobody listens there.
     pub(super) lost: bool,
-    /// Its newest heartbeat.
+    /// R15: its last heartbeat told less than one before; nothing that it says is counted until one does not.
+    pub(super) has_forgotten: bool,
+    /// Its heartbeat that told most.
     pub(super) beat: Option<Beat>,
     /// Its commit, from whatever message told most.
     pub(super) committed: Position,
@@ -31,16 +33,30 @@ pub(super) struct Other {
 pub(super) enum Told {
     /// As much as before or more.
     News,
-    /// Of an earlier life, or overtaken by a later heartbeat.
-    Old,
-    /// R15: a later life that holds less than an earlier one had announced.
-    Forgot(Remember),
+    /// R15: less than before. In one life a heartbeat may have been overtaken by a later one, but not twice
+    /// in a row for long; another life runs on an old copy.
+    Less {
+        /// What it announced before.
+        remember: Remember,
+        /// Whether it is another life that says so.
+        in_another_life: bool,
+        /// Whether its heartbeat before this one told less, too.
+        again: bool,
+    },
+    /// Of no member.
+    Strange,
 }
 
 impl Others {
     /// Nobody has said anything yet; the clock of suspicion starts now.
     pub(super) fn new(now: Time, members: impl Iterator<Item = NodeId>) -> Self {
-        let silent = Other { heard: now, lost: false, beat: None, committed: Position::GENESIS };
+        let silent = Other {
+            heard: now,
+            lost: false,
+            has_forgotten: false,
+            beat: None,
+            committed: Position::GENESIS,
+        };
         Self { lines: members.map(|member| (member, silent.clone())).collect() }
     }
 
@@ -85,21 +101,27 @@ impl Others {
 
     /// A heartbeat.
     pub(super) fn told(&mut self, member: NodeId, beat: Beat) -> Told {
-        let Some(other) = self.lines.get_mut(&member) else { return Told::Old };
+        let Some(other) = self.lines.get_mut(&member) else { return Told::Strange };
         if let Some(before) = other.beat {
             let less = (beat.epoch, beat.promised) < (before.epoch, before.promised)
                 || (beat.epoch, beat.accepted, beat.voted.slot)
                     < (before.epoch, before.accepted, before.voted.slot);
-            if beat.life < before.life || (less && beat.life == before.life) {
-                return Told::Old;
-            }
-            if less && !mutant::is(Mutant::ForgetfulBelieved) {
+            let less = less && !mutant::is(Mutant::ForgetfulBelieved);
+            let again = std::mem::replace(&mut other.has_forgotten, less);
+            if less {
                 let Beat { promised, accepted, voted, .. } = before;
-                return Told::Forgot(Remember { promised, accepted, voted });
+                let remember = Remember { promised, accepted, voted };
+                let in_another_life = beat.life != before.life;
+                return Told::Less { remember, in_another_life, again };
             }
         }
         other.beat = Some(beat);
         Told::News
+    }
+
+    /// R15: whether what this member says counts for nothing.
+    pub(super) fn has_forgotten(&self, member: NodeId) -> bool {
+        self.lines.get(&member).is_some_and(|other| other.has_forgotten)
     }
 
     /// How many were heard within `span`.
@@ -150,12 +172,22 @@ mod tests {
     }
 
     #[test]
-    fn an_overtaken_heartbeat_is_old_and_a_forgetful_life_is_named() {
+    fn who_tells_less_than_before_counts_for_nothing_until_it_tells_as_much() {
         let mut others = Others::new(Time::ZERO, [PEER].into_iter());
-        assert_eq!(others.told(PEER, beat(1, 5)), Told::News);
-        assert_eq!(others.told(PEER, beat(1, 4)), Told::Old);
-        assert!(matches!(others.told(PEER, beat(2, 4)), Told::Forgot(_)));
         assert_eq!(others.told(PEER, beat(2, 5)), Told::News);
-        assert_eq!(others.told(PEER, beat(1, 9)), Told::Old);
+        // Overtaken; a restart after its end was lost; a copy of the whole directory, with its count of starts.
+        for (life, in_another_life) in [(2, false), (3, true), (1, true)] {
+            let remember =
+                Remember { promised: Some(Round(5)), accepted: None, voted: Position::GENESIS };
+            for again in [false, true] {
+                let less = Told::Less { remember, in_another_life, again };
+                assert_eq!(others.told(PEER, beat(life, 4)), less);
+            }
+            assert!(others.has_forgotten(PEER));
+            assert_eq!(others.told(PEER, beat(life, 5)), Told::News);
+            assert!(!others.has_forgotten(PEER));
+            others.told(PEER, beat(2, 5));
+        }
+        assert_eq!(others.told(NodeId::from_u128(9), beat(1, 1)), Told::Strange);
     }
 }

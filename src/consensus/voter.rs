@@ -170,6 +170,11 @@ impl Machine {
             config.is_member(from) || mutant::is(Mutant::StrangersVoteCounted)
         };
         let Some(config) = self.state.config.as_ref().filter(counts) else { return };
+        // R2, R15: only this node offers entries in a round that it leads, and none that it does not hold.
+        let is_foreign = from != self.me && voted.slot > self.state.last().slot;
+        if is_foreign && self.leads_or_opens(round) {
+            return self.halt(fx, Halt::Forgot { peer: from });
+        }
         let live;
         let config = if mutant::is(Mutant::QuorumOfLive) {
             let heard =

@@ -3,6 +3,7 @@
 //! [`Cluster::step`] lets the next thing happen. What an engine wants done is done in the order of the
 //! fields of its effects (`deeds`); between any two deeds a process may be killed.
 
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::engine::{Input, Settings};
 use crate::sim::checker::{Checker, Finding, Invariant, Verdict, Violation};
 use crate::sim::client::Clients;
 use crate::sim::clock::Moment;
+use crate::sim::copy::Copy;
 use crate::sim::counters::Counters;
 use crate::sim::disk::Disk;
 use crate::sim::doom::Doom;
@@ -23,6 +25,8 @@ use crate::sim::rng::Rng;
 use crate::sim::trace::Trace;
 use crate::sim::transcript::Transcript;
 use crate::storage::{self, LogError};
+use crate::types::{MessageId, NodeId, Time};
+use crate::wire::Payload;
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
@@ -58,6 +62,14 @@ pub(super) struct Cluster {
     pub(super) transcript: Transcript,
     pub(super) violation: Option<Violation>,
     pub(super) steps: u64,
+    /// Whom each node met last in each place: node × size + place.
+    pub(super) met: Vec<NodeId>,
+    /// The data directory that was copied.
+    pub(super) copy: Option<Copy>,
+    /// How many texts were planned.
+    pub(super) texts: u64,
+    /// Which of them have left which node.
+    pub(super) said_texts: BTreeSet<(usize, MessageId)>,
     /// Messages of these kinds are lost on these ways.
     pub(super) drops: Vec<(String, usize, usize)>,
     trace: Trace,
@@ -76,6 +88,8 @@ impl Cluster {
             process: None,
             drift_ppm: i32::try_from(rng.within(0..=2 * drift)).expect("a small drift")
                 - i32::try_from(drift).expect("a small drift"),
+            wall_seconds: i64::try_from(rng.within(0..=2_000_000_000)).expect("a date"),
+            is_opening_cut: false,
             sync_factor: 1,
             doom: None,
         });
@@ -90,6 +104,10 @@ impl Cluster {
             transcript,
             violation: None,
             steps: 0,
+            met: (0..setup.size * setup.size).map(|pair| id(pair % setup.size)).collect(),
+            copy: None,
+            texts: 0,
+            said_texts: BTreeSet::new(),
             drops: Vec::new(),
             trace: Trace::new(),
             rng,
@@ -140,8 +158,8 @@ impl Cluster {
             return;
         }
         match happening {
-            Happening::Frame { from, to, generation, message } => {
-                self.frame(from, to, generation, message)
+            Happening::Frame { from, to, generation, sent, message } => {
+                self.frame(from, to, generation, sent, message);
             }
             Happening::Wake { node, life } => self.wake(node, life),
             Happening::DiskDone { node, life, through, is_synced, took } => {
@@ -149,7 +167,8 @@ impl Cluster {
             }
             Happening::Told { node, life, through, took } => {
                 if self.lives(node, life) {
-                    self.checker.told(node, through);
+                    let verdict = self.checker.told(node, through);
+                    self.judge(Some(node), verdict);
                     self.tell(node, Input::Synced { through, took });
                 }
             }
@@ -160,12 +179,16 @@ impl Cluster {
             }
             Happening::DialRefused { node, peer, life } => {
                 if self.lives(node, life) && !self.network.is_up(node, peer) {
-                    let peer = self.nodes[peer].id;
+                    let peer = self.met[node * self.setup.size + peer];
                     self.tell(node, Input::DialRefused { peer });
                 }
             }
             Happening::Fault(fault) => self.strike(fault),
             Happening::Ask(ask) => self.ask(ask),
+            Happening::Copy { node } => self.copy = Some(self.copy(node)),
+            Happening::Text { node, to, number } => {
+                self.send_text(node, to, number, &format!("t{number}"));
+            }
         }
     }
 
@@ -182,6 +205,9 @@ impl Cluster {
             hash_payload(&message.payload, &mut self.trace);
         }
         let now = process.clock.read(self.now);
+        let is_tick = matches!(input, Input::Tick);
+        self.note_signs(node, now, &input);
+        let process = self.nodes[node].process.as_mut().expect("told above");
         let effects = process.engine.handle(now, input);
         let mut verdict = Ok(());
         if !effects.persist.is_empty() {
@@ -196,8 +222,39 @@ impl Cluster {
         }
         self.checker.head(node).hash(&mut self.trace);
         self.judge(Some(node), verdict);
+        let life = self.nodes[node].life;
         self.carry_out(node, effects);
+        if is_tick && self.lives(node, life) {
+            let verdict = self.checker.ticked(node, now);
+            self.judge(Some(node), verdict);
+        }
         self.arm(node);
+    }
+
+    /// The judge hears of every sign of life, and of every reason to doubt one, before the node does.
+    fn note_signs(&mut self, node: usize, now: Time, input: &Input) {
+        match input {
+            Input::Frame(message) => {
+                self.checker.hears(node, message.from, now, false);
+                if let Payload::HeartBeat(beat) = &message.payload
+                    && beat.peers.leaving
+                {
+                    self.counters.goodbyes_heard += 1;
+                    self.checker.may_lose(node, message.from);
+                }
+            }
+            Input::LinkUp { peer, .. } => self.checker.hears(node, *peer, now, true),
+            Input::LinkDown { peer } | Input::DialRefused { peer } => {
+                self.checker.may_lose(node, *peer);
+            }
+            Input::Tick
+            | Input::Met { .. }
+            | Input::Synced { .. }
+            | Input::Submit(_)
+            | Input::Read { .. }
+            | Input::Send { .. }
+            | Input::Leave => {}
+        }
     }
 
     /// Everything is done: whoever still holds more than it should is found now.
@@ -207,7 +264,9 @@ impl Cluster {
             // What a start read from the disk is forgotten with the first work that is done.
             let up = process.clock.read(self.now).since_start();
             if up > self.setup.engine.consensus.suspect_after {
+                let counts = process.engine.status(process.clock.read(self.now)).dispatch;
                 let verdict = self.checker.rests(&process.engine);
+                let verdict = verdict.and_then(|()| self.checker.remembers(node, counts));
                 self.judge(Some(node), verdict);
             }
         }
@@ -219,8 +278,10 @@ impl Cluster {
             && self.violation.is_none()
             && !self.checker.overlooks(invariant)
         {
-            self.violation =
-                Some(Violation { invariant, node: node.map(|node| node + 1), at: self.now, what });
+            let violation =
+                Violation { invariant, node: node.map(|node| node + 1), at: self.now, what };
+            self.transcript.broke(self.now, node, &violation);
+            self.violation = Some(violation);
         }
     }
 
@@ -263,8 +324,7 @@ pub(super) fn unusable(error: LogError) -> Finding {
     (Invariant::ReplayEquality, error.to_string())
 }
 
-fn hash_payload(payload: &crate::wire::Payload, trace: &mut Trace) {
-    use crate::wire::Payload;
+fn hash_payload(payload: &Payload, trace: &mut Trace) {
     match payload {
         Payload::Consensus(message) => message.hash(trace),
         Payload::HeartBeat(beat) => beat.log.hash(trace),

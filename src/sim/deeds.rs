@@ -1,14 +1,18 @@
 //! Doing what an engine wants done, in the order of its effects: persist, send, serve, publish.
 
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::consensus::{self, Body, Record, Serve};
 use crate::engine::{Effects, Event, Input, Outgoing, Recipients};
+use crate::peers::NodeStatus;
+use crate::sim::clock::Moment;
 use crate::sim::cluster::Cluster;
 use crate::sim::doom::Doom;
 use crate::sim::happening::Happening;
 use crate::sim::node::index;
+use crate::storage::LogError;
 use crate::types::{Position, Slot};
 use crate::wire::{Message, Payload};
 
@@ -63,8 +67,8 @@ impl Cluster {
         let mut through = 0;
         let mut is_synced = false;
         for (batch, records) in std::mem::take(&mut process.waiting) {
-            if machine.disk.append(&records).is_err() {
-                return self.stop_for_disk(node);
+            if let Err(error) = machine.disk.append(&records) {
+                return self.stop_for_disk(node, &error);
             }
             process.appended += records.len();
             is_synced |= records.iter().any(Record::needs_sync);
@@ -76,6 +80,8 @@ impl Cluster {
         } else {
             Duration::from_micros(1)
         };
+        let is_slow = took > self.setup.engine.consensus.suspect_after;
+        self.counters.slow_syncs += u64::from(is_slow);
         let life = machine.life;
         self.queue
             .plan(self.now + took, Happening::DiskDone { node, life, through, is_synced, took });
@@ -101,8 +107,8 @@ impl Cluster {
         process.is_syncing = false;
         if is_synced {
             let records = std::mem::take(&mut process.appended);
-            if machine.disk.sync().is_err() {
-                return self.stop_for_disk(node);
+            if let Err(error) = machine.disk.sync() {
+                return self.stop_for_disk(node, &error);
             }
             self.transcript.synced(self.now, node);
             let verdict = self.checker.synced(node, records);
@@ -128,6 +134,9 @@ impl Cluster {
         if let Payload::Consensus(consensus::Message { body: Body::Refuse(_), .. }) = payload {
             self.counters.refusals += 1;
         }
+        if matches!(payload, Payload::Data(_)) && !self.said_texts.insert((node, id)) {
+            self.counters.texts_sent_again += 1;
+        }
         let to = match to {
             Recipients::Everyone => None,
             Recipients::One(peer) => Some(peer),
@@ -138,7 +147,8 @@ impl Cluster {
             Payload::Ping(_) | Payload::Pong(_) | Payload::Data(_) => "",
         };
         let from = self.nodes[node].id;
-        let timestamp = self.now.since_start().as_secs();
+        let seconds = i64::try_from(self.now.since_start().as_secs()).expect("a short run");
+        let timestamp = (self.nodes[node].wall_seconds + seconds).max(0).unsigned_abs();
         let message = Rc::new(Message { id, from, to, timestamp, payload });
         let peers = match to {
             Some(peer) => index(peer)..index(peer) + 1,
@@ -148,15 +158,22 @@ impl Cluster {
             let is_dropped = |(what, from, to): &(String, usize, usize)| {
                 (what.as_str(), *from, *to) == (kind, node, peer)
             };
-            if !self.network.is_up(node, peer) || self.drops.iter().any(is_dropped) {
+            // Who lost its directory is not there to be spoken to, though another node stands in its place.
+            let is_there = to.is_none_or(|id| self.met[node * self.setup.size + peer] == id);
+            if !is_there || !self.network.is_up(node, peer) || self.drops.iter().any(is_dropped) {
                 continue;
             }
             let generation = self.network.link(node, peer).generation;
-            for at in
-                self.network.arrivals(node, peer, self.now, &mut self.rng).into_iter().flatten()
-            {
+            let arrivals =
+                self.network.arrivals(node, peer, self.now, &mut self.rng, &mut self.counters);
+            if arrivals == [None, None] {
+                self.transcript.arrived(self.now, (node, peer), self.now, &message.payload, true);
+            }
+            for at in arrivals.into_iter().flatten() {
                 let message = Rc::clone(&message);
-                self.queue.plan(at, Happening::Frame { from: node, to: peer, generation, message });
+                let sent = self.now;
+                let frame = Happening::Frame { from: node, to: peer, generation, sent, message };
+                self.queue.plan(at, frame);
             }
         }
         if is_about_the_log && let Some(Doom::AfterSends(left)) = self.nodes[node].doom {
@@ -176,8 +193,9 @@ impl Cluster {
         self.counters.fetches_from_disk += 1;
         // One entry earlier than asked for, because the answer names what its entries follow.
         let before = serve.from.previous();
-        let Ok(mut entries) = machine.disk.read(before.max(Slot(1)), serve.through) else {
-            return self.stop_for_disk(node);
+        let mut entries = match machine.disk.read(before.max(Slot(1)), serve.through) {
+            Ok(entries) => entries,
+            Err(error) => return self.stop_for_disk(node, &error),
         };
         let after = match before {
             Slot(0) => Position::GENESIS,
@@ -189,16 +207,43 @@ impl Cluster {
     }
 
     /// The disk fails: the process stops, as it must (exit code 8), and says nothing more.
-    fn stop_for_disk(&mut self, node: usize) {
+    pub(super) fn stop_for_disk(&mut self, node: usize, error: &LogError) {
         self.counters.disks_failed += 1;
+        if let LogError::Io { action, source, .. } = error {
+            self.counters.syncs_failed += u64::from(*action == "sync");
+            self.counters.reads_failed += u64::from(*action == "read");
+            self.counters.disks_full += u64::from(source.kind() == ErrorKind::StorageFull);
+        }
         self.kill(node);
     }
 
     fn publish(&mut self, node: usize, event: &Event) {
-        let verdict = self.checker.published(node, event);
+        let Some(process) = &self.nodes[node].process else { return };
+        let now = process.clock.read(self.now);
+        let verdict = self.checker.published(node, now, event);
         self.judge(Some(node), verdict);
         self.transcript.published(self.now, node, event);
-        let Event::Log(event) = event else { return };
+        match event {
+            Event::Log(event) => self.published_of_log(node, event),
+            Event::Peer(info) => match info.status {
+                NodeStatus::Online => {}
+                NodeStatus::Suspected => self.counters.peers_suspected += 1,
+                NodeStatus::Offline => self.counters.peers_lost += 1,
+            },
+            Event::Received { .. } => self.counters.texts_delivered += 1,
+            Event::Sent { by, missing, .. } => {
+                self.counters.texts_done += u64::from(missing.is_empty() && !by.is_empty());
+            }
+            Event::NotAMember { .. } => self.counters.strangers_named += 1,
+            Event::Quorum { .. }
+            | Event::ListsDiffer { .. }
+            | Event::Acknowledged { .. }
+            | Event::SendRefused { .. }
+            | Event::Misbehaved { .. } => {}
+        }
+    }
+
+    fn published_of_log(&mut self, node: usize, event: &consensus::Event) {
         match event {
             consensus::Event::Committed(_) => self.counters.commits += 1,
             consensus::Event::Outcome { id, outcome } => {
@@ -214,10 +259,14 @@ impl Cluster {
                 self.counters.suspicions += u64::from(round.is_some());
             }
             consensus::Event::EpochStarted(_) => self.counters.formations += 1,
+            // The process ends with exit code 7, and nobody starts it again before a person has looked.
+            consensus::Event::Halt(_) => {
+                self.counters.forgetful_stopped += 1;
+                self.kill(node);
+            }
             consensus::Event::ReadRefused { .. }
             | consensus::Event::RoundChanged { .. }
-            | consensus::Event::Misbehaved { .. }
-            | consensus::Event::Halt(_) => {}
+            | consensus::Event::Misbehaved { .. } => {}
         }
     }
 
@@ -253,14 +302,25 @@ impl Cluster {
     }
 
     /// A frame arrives; it is heard only while the link that it was sent on lasts.
-    pub(super) fn frame(&mut self, from: usize, to: usize, generation: u32, message: Rc<Message>) {
-        if self.nodes[to].process.is_none() || self.network.link(from, to).generation != generation
-        {
+    pub(super) fn frame(
+        &mut self,
+        from: usize,
+        to: usize,
+        generation: u32,
+        sent: Moment,
+        message: Rc<Message>,
+    ) {
+        let is_current = self.network.link(from, to).generation == generation;
+        if is_current && self.nodes[to].process.is_some() {
+            self.link_up(to, from, generation);
+        }
+        let is_heard = is_current && self.network.is_up(to, from);
+        self.transcript.arrived(self.now, (from, to), sent, &message.payload, !is_heard);
+        if !is_heard {
             return;
         }
-        self.link_up(to, from, generation);
-        if !self.network.is_up(to, from) {
-            return;
+        if matches!(message.payload, Payload::Data(_)) {
+            self.counters.texts_repeated += u64::from(self.checker.was_given(to, message.id));
         }
         let lacks_commit = self.lacks_commit(to, &message.payload);
         let message = Rc::try_unwrap(message).unwrap_or_else(|shared| (*shared).clone());

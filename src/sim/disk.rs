@@ -12,10 +12,21 @@ use crate::types::Slot;
 pub(super) struct Disk {
     files: MemoryDisk,
     settings: Settings,
+    /// How often a process was started here. It stands in the directory, and is durable before anyone hears it.
+    boot: u64,
     /// Whether it was told to fail.
     is_failing: bool,
+    /// How many bytes fit, while that is too few.
+    capacity: Option<u64>,
     /// None while no process has it open.
     log: Option<DurableLog<MemoryDisk>>,
+}
+
+/// A copy of a data directory: what was durable, and how often it had been started on.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    files: MemoryDisk,
+    boot: u64,
 }
 
 /// What a crash left of what was not synced.
@@ -29,9 +40,20 @@ pub(super) enum Left {
     Torn,
 }
 
+/// What a crash did to a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    pub(super) left: Left,
+    /// A file that was made or renamed is not found under its name: the directory was not synced.
+    pub(super) lost_a_name: bool,
+    /// Bytes of an older life of the file stand behind a write that was torn.
+    pub(super) left_stale_bytes: bool,
+}
+
 impl Disk {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { files: MemoryDisk::default(), settings, is_failing: false, log: None }
+        let files = MemoryDisk::default();
+        Self { files, settings, boot: 0, is_failing: false, capacity: None, log: None }
     }
 
     /// Opens the log, as a starting process does.
@@ -39,6 +61,19 @@ impl Disk {
         let (log, recovered) = DurableLog::open(&self.files, self.settings.clone())?;
         self.log = Some(log);
         Ok(recovered)
+    }
+
+    /// The power fails while a process opens the log.
+    pub(super) fn cut_opening(&mut self, rng: &mut Rng) -> Damage {
+        self.files.fail_after(rng.below(8));
+        let _ = self.open();
+        self.crash(false, rng)
+    }
+
+    /// Counts a start of the process; gives its number.
+    pub(super) fn count_boot(&mut self) -> u64 {
+        self.boot += 1;
+        self.boot
     }
 
     /// Adds records behind all others.
@@ -62,28 +97,78 @@ impl Disk {
         self.files.fail_after(rng.below(4));
     }
 
+    /// Every reading of a file fails, until a process finds what is left of it.
+    pub(super) fn fail_reads(&mut self) {
+        self.is_failing = true;
+        self.files.fail_reads(true);
+    }
+
     pub(super) fn is_failing(&self) -> bool {
         self.is_failing
     }
 
+    /// There is room for a few more bytes only, whoever starts on it.
+    pub(super) fn fill(&mut self, rng: &mut Rng) {
+        self.capacity = Some(self.files.used() + rng.below(800));
+        self.limit();
+    }
+
+    /// There is room again.
+    pub(super) fn free(&mut self) {
+        self.capacity = None;
+        self.limit();
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.capacity.is_some()
+    }
+
+    fn limit(&self) {
+        self.files.full_at(self.capacity.unwrap_or(u64::MAX));
+    }
+
+    /// A copy of the directory as it is durable now.
+    pub(super) fn image(&self) -> Image {
+        Image { files: self.files.durable_image(), boot: self.boot }
+    }
+
+    /// A copy takes the place of the directory; no process has it open.
+    pub(super) fn restore(&mut self, image: &Image) {
+        self.files = image.files.durable_image();
+        self.boot = image.boot;
+        self.limit();
+    }
+
+    /// The process ends in good order: nothing is lost.
+    pub(super) fn close(&mut self) {
+        self.log = None;
+        self.is_failing = false;
+        self.files.fail_after(u64::MAX);
+        self.files.fail_reads(false);
+    }
+
     /// The power fails, `in_sync`: while a sync is under way.
-    pub(super) fn crash(&mut self, in_sync: bool, rng: &mut Rng) -> Left {
+    pub(super) fn crash(&mut self, in_sync: bool, rng: &mut Rng) -> Damage {
         if in_sync && let Some(log) = &mut self.log {
             // How far the sync gets before the power fails; what it says then is heard by nobody.
-            self.files.fail_after(rng.below(3));
+            self.files.fail_after(*rng.pick(&[0, 1, 1, 1, 2]));
             let _ = log.sync();
         }
         self.log = None;
-        let durable = contents(&self.files.durable_image());
-        let crashed = self.files.crashed(rng.bits());
-        let (live, found) = (contents(&self.files), contents(&crashed));
+        self.files.fail_reads(false);
+        let mut crashed = self.files.crashed(rng.bits());
+        let mut damage = Damage::found(&self.files, &crashed);
+        // A torn sync is what the power was cut for: other cases are many.
+        for _ in 0..4 {
+            if in_sync && damage.left != Left::Torn {
+                crashed = self.files.crashed(rng.bits());
+                damage = Damage::found(&self.files, &crashed);
+            }
+        }
         self.files = crashed;
         self.is_failing = false;
-        match () {
-            () if found == live => Left::Whole,
-            () if found == durable => Left::Nothing,
-            () => Left::Torn,
-        }
+        self.limit();
+        damage
     }
 
     fn log(&mut self) -> &mut DurableLog<MemoryDisk> {
@@ -91,8 +176,44 @@ impl Disk {
     }
 }
 
+impl Damage {
+    /// Compares what was there, synced or not, with what is found.
+    fn found(before: &MemoryDisk, found: &MemoryDisk) -> Self {
+        let (durable, live) = (contents(&before.durable_image()), contents(before));
+        let found = contents(found);
+        let left = match () {
+            () if found == live => Left::Whole,
+            () if found == durable => Left::Nothing,
+            () => Left::Torn,
+        };
+        let of = |files: &[(String, Vec<u8>)], name: &str| {
+            files
+                .iter()
+                .find(|(other, _)| other == name)
+                .map_or(Vec::new(), |(_, bytes)| bytes.clone())
+        };
+        let is_stale_behind = |(name, bytes): &(String, Vec<u8>)| {
+            let (durable, live) = (of(&durable, name), of(&live, name));
+            let stands = |bytes: &[u8], at: usize| bytes.get(at).copied().unwrap_or_default();
+            let is_changed = |at: &usize| stands(&live, *at) != stands(&durable, *at);
+            let mut changed = (0..bytes.len()).filter(is_changed);
+            changed.any(|at| bytes[at] == stands(&live, at))
+                && changed.any(|at| bytes[at] != 0 && bytes[at] == stands(&durable, at))
+        };
+        Self {
+            left,
+            lost_a_name: live.iter().any(|(name, _)| !found.iter().any(|(other, _)| other == name)),
+            left_stale_bytes: left == Left::Torn && found.iter().any(is_stale_behind),
+        }
+    }
+}
+
 fn contents(files: &MemoryDisk) -> Vec<(String, Vec<u8>)> {
     let names = files.list().unwrap_or_default();
-    let file = |name: String| Some((read_file(files, &name).ok()??, name));
+    let file = |name: String| Some((bytes(files, &name)?, name));
     names.into_iter().filter_map(file).map(|(bytes, name)| (name, bytes)).collect()
+}
+
+fn bytes(files: &MemoryDisk, name: &str) -> Option<Vec<u8>> {
+    read_file(files, name).ok()?
 }

@@ -18,7 +18,9 @@ pub(super) enum Doom {
 }
 
 impl Doom {
-    pub(super) const ALL: [Self; 6] = [
+    /// What is drawn from; a torn sync is worth seeing more often.
+    pub(super) const ALL: [Self; 7] = [
+        Self::DuringSync,
         Self::BeforeAppend,
         Self::BeforeSend,
         Self::AfterSends(1),

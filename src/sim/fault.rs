@@ -21,18 +21,39 @@ pub(super) enum Fault {
     KillLeader(Option<Doom>),
     /// The process that leads is cut off, whichever it is then.
     CutLeader,
+    /// Several processes, drawn then, are killed at once.
+    KillSeveral,
     /// All processes are killed at once.
     KillAll,
+    /// A process is killed, and the next one while it opens the log.
+    CutOpening { node: usize },
+    /// A process ends in good order, and says so.
+    Leave { node: usize },
     /// A dead process is started again.
     Restart { node: usize },
-    /// A process is stopped, without its knowing.
-    Pause { node: usize },
+    /// A process is stopped, without its knowing; its clock goes on, or stands still as that of a
+    /// suspended machine.
+    Pause { node: usize, clock_stands: bool },
     /// It goes on.
     Resume { node: usize },
     /// A disk becomes slower by this factor (1: as fast as ever).
     SlowDisk { node: usize, factor: u32 },
     /// A disk fails at one of its next changes; the next process finds another disk with what was kept.
     FailDisk { node: usize },
+    /// No disk reads any more; the next process finds another disk with what was kept.
+    FailReads,
+    /// A disk has hardly any room left, whoever starts on it.
+    FillDisk { node: usize },
+    /// It has room again.
+    FreeDisk { node: usize },
+    /// The data directory is lost: another node, with another key, starts in the place of this one.
+    Wipe { node: usize },
+    /// The clock of a machine runs this many millionths too fast from now on.
+    ClockRate { node: usize, drift_ppm: i32 },
+    /// The wall clock of a machine is set, by so many seconds.
+    WallClock { node: usize, by: i64 },
+    /// Nothing that one node says is heard by another any more.
+    CutWay { from: usize, to: usize },
     /// The link between two nodes breaks; both may dial.
     BreakLink { one: usize, other: usize },
     /// Every frame takes longer from now on.
@@ -205,9 +226,9 @@ impl FromStr for Faults {
 pub(super) fn draw(rng: &mut Rng, faults: Faults, size: usize) -> Option<(Fault, Option<Fault>)> {
     let network = faults.network() && size > 1;
     let (from, to) = match (network, faults.crashes()) {
-        (true, true) => (0, 20),
-        (true, false) => (0, 7),
-        (false, true) => (8, 20),
+        (true, true) => (0, 29),
+        (true, false) => (0, 8),
+        (false, true) => (9, 29),
         (false, false) => return None,
     };
     let node = rng.index(size);
@@ -223,11 +244,32 @@ pub(super) fn draw(rng: &mut Rng, faults: Faults, size: usize) -> Option<(Fault,
             let delay = Duration::from_millis(rng.within(5..=60));
             (Fault::Delay(delay), Some(Fault::Delay(Duration::ZERO)))
         }
-        8..=11 => (Fault::Kill { node, doom }, None),
-        12..=14 => (Fault::KillLeader(doom), None),
-        15 => (Fault::KillAll, None),
-        16 => (Fault::FailDisk { node }, None),
-        17..=18 => (Fault::Pause { node }, Some(Fault::Resume { node })),
+        8 => (
+            Fault::CutWay { from: node, to: (node + 1 + rng.index(size - 1)) % size },
+            Some(Fault::Heal),
+        ),
+        9..=12 => (Fault::Kill { node, doom }, None),
+        13..=15 => (Fault::KillLeader(doom), None),
+        16 => (Fault::KillAll, None),
+        17 => (Fault::KillSeveral, None),
+        18 => (Fault::CutOpening { node }, None),
+        19 => (Fault::Leave { node }, None),
+        20 => (Fault::FailDisk { node }, None),
+        21 => (Fault::FailReads, None),
+        22 => (Fault::FillDisk { node }, Some(Fault::FreeDisk { node })),
+        23 => (Fault::Wipe { node }, None),
+        24..=25 => {
+            let clock_stands = rng.chance(500);
+            (Fault::Pause { node, clock_stands }, Some(Fault::Resume { node }))
+        }
+        26 => {
+            let drift_ppm = i32::try_from(rng.within(0..=200_000)).expect("small") - 100_000;
+            (Fault::ClockRate { node, drift_ppm }, None)
+        }
+        27 => {
+            let by = i64::try_from(rng.within(0..=20_000_000)).expect("small") - 10_000_000;
+            (Fault::WallClock { node, by }, None)
+        }
         _ => {
             let factor = u32::try_from(rng.within(5..=200)).expect("small");
             (Fault::SlowDisk { node, factor }, Some(Fault::SlowDisk { node, factor: 1 }))

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::sim::clock::Moment;
 use crate::sim::fault::Fault;
 use crate::wire::Message;
 
@@ -10,7 +11,7 @@ use crate::wire::Message;
 #[derive(Clone, Debug)]
 pub(super) enum Happening {
     /// A frame arrives.
-    Frame { from: usize, to: usize, generation: u32, message: Rc<Message> },
+    Frame { from: usize, to: usize, generation: u32, sent: Moment, message: Rc<Message> },
     /// A process wanted to be woken.
     Wake { node: usize, life: u32 },
     /// A disk has done what it was given.
@@ -29,6 +30,10 @@ pub(super) enum Happening {
     Fault(Fault),
     /// A client asks, or asks again.
     Ask(usize),
+    /// Somebody copies a data directory.
+    Copy { node: usize },
+    /// An application sends a text.
+    Text { node: usize, to: Option<usize>, number: u64 },
 }
 
 impl Happening {
@@ -41,7 +46,12 @@ impl Happening {
             | Self::LinkUp { node, .. }
             | Self::LinkDown { node, .. }
             | Self::DialRefused { node, .. } => Some(*node),
-            Self::DiskDone { .. } | Self::Dial { .. } | Self::Fault(_) | Self::Ask(_) => None,
+            Self::DiskDone { .. }
+            | Self::Dial { .. }
+            | Self::Fault(_)
+            | Self::Ask(_)
+            | Self::Copy { .. }
+            | Self::Text { .. } => None,
         }
     }
 }

@@ -5,12 +5,13 @@ use crate::engine::{Engine, Input};
 use crate::sim::checker::Invariant;
 use crate::sim::clock::Clock;
 use crate::sim::cluster::{Cluster, unusable};
-use crate::sim::disk::Left;
+use crate::sim::disk::{Damage, Left};
 use crate::sim::doom::Doom;
 use crate::sim::fault::Fault;
 use crate::sim::happening::Happening;
 use crate::sim::node::{Process, SPINS_MAX};
 use crate::sim::rng::mix;
+use crate::storage::LogError;
 use crate::types::{Epoch, Position};
 
 impl Cluster {
@@ -31,22 +32,35 @@ impl Cluster {
 
     /// Starts a process on the disk of `node`.
     pub(super) fn start(&mut self, node: usize) {
-        if self.nodes[node].process.is_some() {
+        if self.nodes[node].process.is_some() || self.checker.has_stopped(node) {
             return;
         }
+        if std::mem::take(&mut self.nodes[node].is_opening_cut) {
+            self.counters.openings_cut += 1;
+            let damage = self.nodes[node].disk.cut_opening(&mut self.rng);
+            self.count_damage(damage);
+        }
+        let boot = self.nodes[node].disk.count_boot();
         let recovered = match self.nodes[node].disk.open() {
             Ok(recovered) => recovered,
+            // An operator, or whatever looks after the process, tries again.
+            Err(LogError::Io { .. }) if self.nodes[node].disk.is_full() => {
+                self.counters.starts_refused += 1;
+                let _ = self.nodes[node].disk.crash(false, &mut self.rng);
+                return self.start_later(node);
+            }
             Err(error) => return self.judge(Some(node), Err(unusable(error))),
         };
         let verdict = self.checker.booted(node, &recovered.state);
         self.judge(Some(node), verdict);
         let machine = &mut self.nodes[node];
         machine.life += 1;
+        self.counters.restarts += u64::from(machine.life > 1);
         let clock = Clock::new(self.now, machine.drift_ppm);
         let seed = mix(self.setup.seed, node as u64 + 1, u64::from(machine.life));
         let engine = Engine::new(
             machine.id,
-            u64::from(machine.life),
+            boot,
             self.setup.engine.clone(),
             seed,
             recovered.state,
@@ -60,6 +74,7 @@ impl Cluster {
             is_syncing: false,
             appended: 0,
             held: None,
+            stands_since: None,
             armed: None,
             spins: Default::default(),
         });
@@ -80,10 +95,21 @@ impl Cluster {
         self.counters.kills_between_send_and_sync += u64::from(process.appended > 0);
         self.transcript.killed(self.now, node, process.appended);
         let in_sync = doom == Some(Doom::DuringSync);
-        let left = machine.disk.crash(in_sync, &mut self.rng);
-        self.counters.unsynced_records_lost += u64::from(left == Left::Nothing);
-        self.counters.torn_tails_cut += u64::from(left == Left::Torn);
+        let damage = machine.disk.crash(in_sync, &mut self.rng);
+        self.count_damage(damage);
         self.break_links(node);
+        self.start_later(node);
+    }
+
+    fn count_damage(&mut self, damage: Damage) {
+        self.counters.unsynced_records_lost += u64::from(damage.left == Left::Nothing);
+        self.counters.torn_tails_cut += u64::from(damage.left == Left::Torn);
+        self.counters.names_lost += u64::from(damage.lost_a_name);
+        self.counters.stale_bytes_behind_torn += u64::from(damage.left_stale_bytes);
+    }
+
+    /// Somebody looks after the machine, and starts the process again.
+    pub(super) fn start_later(&mut self, node: usize) {
         if let Some(downtime) = self.setup.downtime.clone() {
             let back = self.now + self.rng.span(downtime);
             self.queue.plan(back, Happening::Fault(Fault::Restart { node }));

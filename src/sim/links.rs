@@ -89,6 +89,7 @@ impl Cluster {
         }
         self.network.set_up(node, peer, true);
         let id = self.nodes[peer].id;
+        self.met[node * self.setup.size + peer] = id;
         self.tell(node, Input::Met { listed: peer, node: id });
         let (name, address) = (format!("n{}", peer + 1), format!("n{}:8000", peer + 1));
         self.tell(node, Input::LinkUp { peer: id, name, address });
@@ -107,7 +108,7 @@ impl Cluster {
         self.network.link(node, peer).is_broken = true;
         if self.network.is_up(node, peer) {
             self.network.set_up(node, peer, false);
-            let peer = self.nodes[peer].id;
+            let peer = self.met[node * self.setup.size + peer];
             self.tell(node, Input::LinkDown { peer });
         }
         if !self.network.link(node, peer).is_dialling {
@@ -123,8 +124,25 @@ impl Cluster {
         }
     }
 
+    /// A process has ended in good order: what it said last arrives before its links end.
+    pub(super) fn close_links(&mut self, node: usize) {
+        for peer in (0..self.nodes.len()).filter(|peer| *peer != node) {
+            self.network.set_up(node, peer, false);
+            let link = self.network.link(peer, node);
+            let generation = link.generation;
+            if self.network.carries(node, peer) {
+                let last = self.network.drained(node, peer);
+                let at = last.max(self.now + self.network.latency(&mut self.rng));
+                self.queue.plan(at, Happening::LinkDown { node: peer, peer: node, generation });
+            } else {
+                self.break_at(peer, node);
+            }
+        }
+    }
+
     /// The link between two living processes breaks.
     pub(super) fn break_link(&mut self, one: usize, other: usize) {
+        self.counters.links_broken += 1;
         self.break_at(one, other);
         self.break_at(other, one);
     }

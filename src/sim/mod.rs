@@ -6,29 +6,36 @@
 //!
 //! The way of a run: `run` draws a setup and a schedule of faults and requests from the seed ·
 //! `cluster` lets the next happening of the `queue` happen · `deeds` does what the engine wants · `life` starts and kills ·
-//! `links`, `network` and `disk` are what it is done with · `ask` and `strike` disturb it.
+//! `links`, `network` and `disk` are what it is done with · `ask`, `texts`, `strike` and `identity` disturb it.
 
 mod ask;
 mod checker;
 mod client;
 mod clock;
 mod cluster;
+mod copy;
 mod counters;
 mod deeds;
 mod disk;
 mod doom;
 mod fault;
+mod finale;
 mod happening;
+mod identity;
 mod life;
 mod links;
+mod mermaid;
 mod network;
 mod node;
 mod queue;
 mod rng;
 mod run;
 mod script;
+mod story;
 mod strike;
+mod svg;
 mod swarm;
+mod texts;
 mod trace;
 mod transcript;
 
@@ -36,6 +43,9 @@ pub use checker::{Invariant, Violation};
 pub use clock::Moment;
 pub use counters::Counters;
 pub use fault::{Faults, Shape, UnknownFaults, UnknownShape};
-pub use run::{Options, Report, run};
+pub use mermaid::mermaid;
+pub use run::{DRAWING, Options, Report, run};
 pub use script::{ScriptError, Stage, play};
+pub use story::{Class, Mark, Story, Window};
+pub use svg::svg;
 pub use swarm::{Summary, swarm};

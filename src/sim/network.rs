@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::sim::clock::Moment;
+use crate::sim::counters::Counters;
 use crate::sim::rng::Rng;
 use crate::topology::NetworkTopology;
 
@@ -89,6 +90,12 @@ impl Network {
         self.look();
     }
 
+    /// Whether some way between two nodes carries nothing.
+    pub(super) fn is_split(&self) -> bool {
+        let pairs = (0..self.size).flat_map(|from| (0..self.size).map(move |to| (from, to)));
+        pairs.filter(|(from, to)| from != to).any(|(from, to)| !self.carries(from, to))
+    }
+
     pub(super) fn heal(&mut self) {
         self.topology.heal();
         self.look();
@@ -145,13 +152,20 @@ impl Network {
         to: usize,
         now: Moment,
         rng: &mut Rng,
+        counters: &mut Counters,
     ) -> [Option<Moment>; 2] {
-        if !self.carries(from, to) || (self.weather.loss > 0 && rng.chance(self.weather.loss)) {
+        if !self.carries(from, to) {
+            counters.frames_cut_off += 1;
+            return [None, None];
+        }
+        if self.weather.loss > 0 && rng.chance(self.weather.loss) {
+            counters.frames_lost += 1;
             return [None, None];
         }
         let mut at = now + self.latency(rng) * self.slowness[from * self.size + to];
         if self.weather.reordering > 0 && rng.chance(self.weather.reordering) {
             at = at + *self.weather.latency.end() * 10;
+            counters.frames_overtaken += 1;
         } else {
             let arrival = &mut self.link(from, to).arrival[usize::from(from > to)];
             at = at.max(*arrival);
@@ -159,6 +173,12 @@ impl Network {
         }
         let again = self.weather.duplication > 0 && rng.chance(self.weather.duplication);
         let again = again.then(|| at + self.latency(rng) * 3);
+        counters.frames_doubled += u64::from(again.is_some());
         [Some(at), again]
+    }
+
+    /// When the last frame of all that are under way arrives at `to`.
+    pub(super) fn drained(&mut self, from: usize, to: usize) -> Moment {
+        self.link(from, to).arrival[usize::from(from > to)]
     }
 }

@@ -13,12 +13,16 @@ use crate::types::{NodeId, Time};
 pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) disk: Disk,
-    /// How many processes have been started on this disk.
+    /// How many processes have been started on this machine; what the disk says of it is another matter.
     pub(super) life: u32,
     /// The process; none while the machine is down.
     pub(super) process: Option<Process>,
     /// How many millionths too fast its clock runs.
     pub(super) drift_ppm: i32,
+    /// What its wall clock shows at the beginning of the world.
+    pub(super) wall_seconds: i64,
+    /// Whether the next process is killed while it opens the log.
+    pub(super) is_opening_cut: bool,
     /// How much slower than usual its disk syncs.
     pub(super) sync_factor: u32,
     /// Where in its next deeds it is to be killed.
@@ -37,6 +41,8 @@ pub(super) struct Process {
     /// What happened while the process was stopped; none while it runs. Frames beyond
     /// [`HELD_MAX`] are lost, as in a full socket.
     pub(super) held: Option<VecDeque<Happening>>,
+    /// Since when its clock stands still, while it is stopped in such a way.
+    pub(super) stands_since: Option<Moment>,
     /// The earliest wake-up planned.
     pub(super) armed: Option<Moment>,
     /// How often in a row the process woke at one and the same moment.
@@ -52,6 +58,11 @@ pub(super) const SPINS_MAX: u32 = 64;
 /// The id of the node with this index: ids stand in the order of the nodes.
 pub(super) fn id(index: usize) -> NodeId {
     NodeId::from_u128(index as u128 + 1)
+}
+
+/// The id of the node that comes into the place of this one when its directory is lost.
+pub(super) fn successor(of: NodeId) -> NodeId {
+    NodeId::from_u128(u128::from_be_bytes(*of.as_bytes()) + 256)
 }
 
 /// The index of the node with this id.

@@ -34,6 +34,12 @@ impl<T> Queue<T> {
         self.heap.peek().map(|planned| planned.at)
     }
 
+    /// All that is planned, in no order.
+    #[cfg(test)]
+    pub(super) fn planned(&self) -> impl Iterator<Item = (Moment, &T)> {
+        self.heap.iter().map(|planned| (planned.at, &planned.what))
+    }
+
     pub(super) fn pop(&mut self) -> Option<(Moment, T)> {
         self.heap.pop().map(|planned| (planned.at, planned.what))
     }

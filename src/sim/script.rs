@@ -19,6 +19,11 @@
 //! | `propose 1 blue` | a client proposes at node 1; `propose 1 blue as 7`: under this id |
 //! | `read 2` | a client reads at node 2 |
 //! | `kill 2`, `restart 2`, `pause 2`, `resume 2` | of its process; `kill 1,2,3` |
+//! | `suspend 2` | stops it, and its clock with it; `resume 2` |
+//! | `leave 2` | its process says good-bye and ends |
+//! | `wipe 2` | its data directory is lost; what is started there next is another node |
+//! | `copy 2`, `restore 2` | copies its data directory; starts it on the copy |
+//! | `send 1 hello`, `send 1 > 2 hello` | the application sends a text to all, to one |
 //! | `expect commit 1 blue on 1,2` | they have delivered slot 1 with this value |
 //! | `expect no commit 2` | nobody has delivered slot 2 |
 //! | `expect leader 2`, `expect equal logs` | what they say |
@@ -231,7 +236,41 @@ impl Stage {
                 on(cluster, &[nodes])?.into_iter().for_each(|node| cluster.start(node))
             }
             ["pause", nodes] => {
-                on(cluster, &[nodes])?.into_iter().for_each(|node| cluster.pause(node))
+                on(cluster, &[nodes])?.into_iter().for_each(|node| cluster.pause(node, false))
+            }
+            ["suspend", nodes] => {
+                on(cluster, &[nodes])?.into_iter().for_each(|node| cluster.pause(node, true))
+            }
+            ["leave", node] => {
+                let node = one(cluster, node)?;
+                cluster.leave(node);
+            }
+            ["wipe", node] => {
+                let node = one(cluster, node)?;
+                cluster.wipe(node);
+            }
+            ["copy", node] => {
+                let node = one(cluster, node)?;
+                cluster.copy = Some(cluster.copy(node));
+            }
+            ["restore", node] => {
+                let node = one(cluster, node)?;
+                let copy = cluster.copy.clone();
+                let copy = copy.ok_or_else(|| Fault::Unreadable("nothing was copied".into()))?;
+                cluster.restore(node, copy);
+            }
+            ["send", from, ref rest @ ..] => {
+                let from = one(cluster, from)?;
+                let (to, text) = match rest {
+                    [">", to, text] => (Some(one(cluster, to)?), *text),
+                    [text] => (None, *text),
+                    _ => {
+                        let what = "a text is one word, to one node or to all".into();
+                        return Err(Fault::Unreadable(what));
+                    }
+                };
+                cluster.texts += 1;
+                cluster.send_text(from, to, cluster.texts, text);
             }
             ["resume", nodes] => {
                 on(cluster, &[nodes])?.into_iter().for_each(|node| cluster.resume(node))

@@ -30,7 +30,7 @@ pub fn swarm(
 ) -> Summary {
     let mut summary = Summary::default();
     for seed in seeds {
-        let report = run(&Options { seed, transcript: false, ..options.clone() });
+        let report = run(&Options { seed, transcript: false, story: false, ..options.clone() });
         summary.runs += 1;
         summary.counters += report.counters;
         summary.steps += report.steps;

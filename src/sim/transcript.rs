@@ -7,17 +7,19 @@ use std::fmt::Write as _;
 use crate::consensus::{self, Body, Content, Entry, Kind, Outcome, Proposal, Record};
 use crate::engine::{Event, Outgoing, Recipients};
 use crate::peers::NodeStatus;
-use crate::sim::checker::Head;
+use crate::sim::checker::{Head, Violation};
 use crate::sim::clock::Moment;
 use crate::sim::fault::Fault;
 use crate::sim::node::index;
+use crate::sim::story::{Class, Mark, Story};
 use crate::types::{NodeId, Position, Round};
 use crate::wire::Payload;
 
-/// The lines of a run, or the will to have none.
+/// The lines of a run and what its chart is drawn from, or the will to have neither.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Transcript {
     lines: Option<Vec<String>>,
+    story: Option<Story>,
 }
 
 impl Transcript {
@@ -27,7 +29,12 @@ impl Transcript {
     }
 
     pub(super) fn on() -> Self {
-        Self { lines: Some(Vec::new()) }
+        Self { lines: Some(Vec::new()), story: None }
+    }
+
+    /// Somebody looks at the picture.
+    pub(super) fn tell_story(&mut self, nodes: usize) {
+        self.story = Some(Story { nodes, ..Story::default() });
     }
 
     /// Takes out what was written since the last time.
@@ -35,65 +42,211 @@ impl Transcript {
         self.lines.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    fn line(&mut self, at: Moment, text: impl FnOnce() -> Option<String>) {
-        if let Some(lines) = &mut self.lines
-            && let Some(text) = text()
-        {
-            lines.push(format!("{:>12}  {text}", at.to_string()));
+    pub(super) fn take_story(&mut self) -> Option<Story> {
+        self.story.take()
+    }
+
+    fn is_off(&self) -> bool {
+        self.lines.is_none() && self.story.is_none()
+    }
+
+    fn line(&mut self, at: Moment, text: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.lines {
+            lines.push(format!("{:>12}  {}", at.to_string(), text()));
         }
     }
 
+    fn mark(&mut self, mark: impl FnOnce() -> Mark) {
+        if let Some(story) = &mut self.story {
+            story.marks.push(mark());
+        }
+    }
+
+    fn deed(&mut self, node: usize, at: Moment, class: Class, text: String) {
+        self.mark(|| Mark::Deed { node, at, class, text });
+    }
+
     pub(super) fn started(&mut self, at: Moment, node: usize, life: u32, head: Head) {
-        self.line(at, || {
-            let found = match head.epoch {
-                None => "with an empty disk".to_owned(),
-                Some(_) => format!(
-                    "with {}, {}, {} in the log",
-                    promised(head.promised),
-                    accepted(&head),
-                    head.last.slot
-                ),
-            };
-            Some(format!("{} starts (life {life}) {found}", name(node)))
-        });
+        if self.is_off() {
+            return;
+        }
+        let found = match head.epoch {
+            None => "with an empty disk".to_owned(),
+            Some(_) => format!(
+                "with {}, {}, {} in the log",
+                promised(head.promised),
+                accepted(&head),
+                head.last.slot
+            ),
+        };
+        self.line(at, || format!("{} starts (life {life}) {found}", name(node)));
+        self.deed(node, at, Class::Up, format!("starts {found}"));
     }
 
     pub(super) fn killed(&mut self, at: Moment, node: usize, unsynced: usize) {
-        self.line(at, || Some(format!("{} is killed, {unsynced} records not synced", name(node))));
+        if self.is_off() {
+            return;
+        }
+        self.line(at, || format!("{} is killed, {unsynced} records not synced", name(node)));
+        self.deed(node, at, Class::Down, format!("KILLED, {unsynced} not synced"));
+    }
+
+    pub(super) fn left(&mut self, at: Moment, node: usize) {
+        if self.is_off() {
+            return;
+        }
+        self.line(at, || format!("{} leaves in good order", name(node)));
+        self.deed(node, at, Class::Down, "leaves".to_owned());
     }
 
     pub(super) fn wrote(&mut self, at: Moment, node: usize, records: &[Record]) {
         self.line(at, || {
             let records: Vec<_> = records.iter().map(record).collect();
-            Some(format!("{} writes {}", name(node), records.join("; ")))
+            format!("{} writes {}", name(node), records.join("; "))
         });
     }
 
     pub(super) fn synced(&mut self, at: Moment, node: usize) {
-        self.line(at, || Some(format!("{} synced", name(node))));
+        self.line(at, || format!("{} synced", name(node)));
     }
 
     pub(super) fn asked(&mut self, at: Moment, node: usize, proposal: &Proposal) {
-        self.line(at, || Some(format!("client -> {}: propose {:?}", name(node), proposal.value)));
+        if self.is_off() {
+            return;
+        }
+        let what = format!("propose {:?}", proposal.value);
+        self.line(at, || format!("client -> {}: {what}", name(node)));
+        self.deed(node, at, Class::Client, format!("client: {what}"));
     }
 
     pub(super) fn said(&mut self, at: Moment, node: usize, outgoing: &Outgoing) {
-        self.line(at, || {
-            let to = match &outgoing.to {
-                Recipients::Everyone => "all".to_owned(),
-                Recipients::One(peer) => name(index(*peer)),
-            };
-            let Payload::Consensus(message) = &outgoing.payload else { return None };
-            Some(format!("{} -> {to}: {}", name(node), said(&message.body)))
+        if self.is_off() {
+            return;
+        }
+        let to = match &outgoing.to {
+            Recipients::Everyone => "all".to_owned(),
+            Recipients::One(peer) => name(index(*peer)),
+        };
+        let (class, _) = kind(&outgoing.payload);
+        let what = match &outgoing.payload {
+            Payload::Consensus(message) => said(&message.body),
+            Payload::Data(text) => format!("text {text:?}"),
+            Payload::HeartBeat(beat) if beat.peers.leaving => "good-bye".to_owned(),
+            Payload::HeartBeat(_) | Payload::Ping(_) | Payload::Pong(_) => {
+                return self.deed(node, at, Class::Beat, kind(&outgoing.payload).1.to_owned());
+            }
+        };
+        self.line(at, || format!("{} -> {to}: {what}", name(node)));
+        let class = if class == Class::Beat { Class::Other } else { class };
+        let what = match outgoing.to {
+            Recipients::Everyone => what,
+            Recipients::One(_) => format!("{what} -> {to}"),
+        };
+        self.deed(node, at, class, what);
+    }
+
+    /// A frame that left at `sent` arrives, or is found to be lost.
+    pub(super) fn arrived(
+        &mut self,
+        at: Moment,
+        (from, to): (usize, usize),
+        sent: Moment,
+        payload: &Payload,
+        is_lost: bool,
+    ) {
+        self.mark(|| {
+            let (class, what) = kind(payload);
+            Mark::Arrow { from, to, sent, at, class, what, is_lost }
         });
     }
 
     pub(super) fn published(&mut self, at: Moment, node: usize, event: &Event) {
-        self.line(at, || Some(format!("{} {}", name(node), published(event)?)));
+        if self.is_off() {
+            return;
+        }
+        let Some(what) = published(event) else { return };
+        self.line(at, || format!("{} {what}", name(node)));
+        self.deed(node, at, class_of(event), what);
     }
 
     pub(super) fn struck(&mut self, at: Moment, fault: &Fault) {
-        self.line(at, || Some(format!("* {}", struck(fault))));
+        if self.is_off() {
+            return;
+        }
+        let what = struck(fault);
+        self.line(at, || format!("* {what}"));
+        self.mark(|| Mark::World { at, text: what, splits: None });
+    }
+
+    /// Whether the network is split, now that the last fault has struck.
+    pub(super) fn network_is(&mut self, now: Moment, is_split: bool) {
+        let Some(story) = &mut self.story else { return };
+        let fault = story.marks.iter_mut().rev().find(|mark| matches!(mark, Mark::World { .. }));
+        if let Some(Mark::World { at, splits, .. }) = fault
+            && *at == now
+        {
+            *splits = Some(is_split);
+        }
+    }
+
+    pub(super) fn calm(&mut self, at: Moment) {
+        self.line(at, || "* faults stop".to_owned());
+        self.mark(|| Mark::World { at, text: "faults stop".to_owned(), splits: Some(false) });
+    }
+
+    pub(super) fn broke(&mut self, at: Moment, node: Option<usize>, violation: &Violation) {
+        self.mark(|| {
+            let text = format!("VIOLATION: {violation}");
+            match node {
+                Some(node) => Mark::Deed { node, at, class: Class::Broken, text },
+                None => Mark::World { at, text, splits: None },
+            }
+        });
+    }
+}
+
+/// What a message is drawn as, and called in a word.
+fn kind(payload: &Payload) -> (Class, &'static str) {
+    match payload {
+        Payload::Consensus(message) => {
+            let class = match &message.body {
+                Body::Propose(_) | Body::Submit(_) => Class::Propose,
+                Body::Vote(_) => Class::Vote,
+                Body::Prepare(_) | Body::Promise(_) => Class::Round,
+                Body::Refuse(_)
+                | Body::Fetch(_)
+                | Body::Entries(_)
+                | Body::Read(_)
+                | Body::ReadReply(_)
+                | Body::Remember(_) => Class::Other,
+            };
+            (class, message.body.name())
+        }
+        Payload::Data(_) => (Class::Text, "text"),
+        Payload::HeartBeat(_) => (Class::Beat, "beat"),
+        Payload::Ping(_) => (Class::Beat, "ping"),
+        Payload::Pong(_) => (Class::Beat, "pong"),
+    }
+}
+
+fn class_of(event: &Event) -> Class {
+    use consensus::Event as Log;
+    match event {
+        Event::Log(Log::Committed(_)) => Class::Commit,
+        Event::Log(Log::Outcome { .. } | Log::ReadReady { .. } | Log::ReadRefused { .. }) => {
+            Class::Client
+        }
+        Event::Log(Log::RoundChanged { .. } | Log::EpochStarted(_)) => Class::Round,
+        Event::Log(Log::Suspects { .. } | Log::Misbehaved { .. } | Log::Halt(_))
+        | Event::Peer(_)
+        | Event::Quorum { .. }
+        | Event::ListsDiffer { .. }
+        | Event::NotAMember { .. }
+        | Event::Misbehaved { .. } => Class::Doubt,
+        Event::Received { .. }
+        | Event::Acknowledged { .. }
+        | Event::Sent { .. }
+        | Event::SendRefused { .. } => Class::Text,
     }
 }
 
@@ -274,14 +427,33 @@ fn struck(fault: &Fault) -> String {
         Fault::KillLeader(None) => "the leader is to be killed".to_owned(),
         Fault::KillLeader(Some(doom)) => format!("the leader is to be killed: {doom:?}"),
         Fault::CutLeader => "the leader is cut off".to_owned(),
+        Fault::KillSeveral => "several are to be killed".to_owned(),
         Fault::KillAll => "all are to be killed".to_owned(),
+        Fault::CutOpening { node } => {
+            format!("{} is to be killed, and again while it starts", name(*node))
+        }
+        Fault::Leave { node } => format!("{} is to leave", name(*node)),
         Fault::Restart { node } => format!("{} is to start", name(*node)),
-        Fault::Pause { node } => format!("{} is stopped", name(*node)),
+        Fault::Pause { node, clock_stands: false } => format!("{} is stopped", name(*node)),
+        Fault::Pause { node, clock_stands: true } => format!("{} is suspended", name(*node)),
         Fault::Resume { node } => format!("{} goes on", name(*node)),
         Fault::SlowDisk { node, factor } => {
             format!("the disk of {} is {factor} times as slow", name(*node))
         }
         Fault::FailDisk { node } => format!("the disk of {} is about to fail", name(*node)),
+        Fault::FailReads => "no disk reads any more".to_owned(),
+        Fault::FillDisk { node } => format!("the disk of {} is all but full", name(*node)),
+        Fault::FreeDisk { node } => format!("the disk of {} has room again", name(*node)),
+        Fault::Wipe { node } => format!("the directory of {} is lost", name(*node)),
+        Fault::ClockRate { node, drift_ppm } => {
+            format!("the clock of {} runs {drift_ppm} millionths too fast", name(*node))
+        }
+        Fault::WallClock { node, by } => {
+            format!("the wall clock of {} is set by {by} seconds", name(*node))
+        }
+        Fault::CutWay { from, to } => {
+            format!("nothing that {} says is heard by {}", name(*from), name(*to))
+        }
         Fault::BreakLink { one, other } => {
             format!("the link of {} and {} breaks", name(*one), name(*other))
         }

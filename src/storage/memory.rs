@@ -39,6 +39,8 @@ struct Directory {
     /// How many further changes succeed.
     changes_left: Option<u64>,
     changes: u64,
+    /// Whether reading fails.
+    is_unreadable: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -72,9 +74,20 @@ impl MemoryDisk {
         self.directory().changes_left = Some(changes);
     }
 
-    /// From now on writing fails where all files together would have more than `bytes`.
+    /// From now on writing fails where all files together would have more than `bytes`, and no file can
+    /// be made once they have as many.
     pub fn full_at(&self, bytes: u64) {
         self.directory().capacity = Some(bytes);
+    }
+
+    /// How many bytes all files have together.
+    pub fn used(&self) -> u64 {
+        self.directory().used()
+    }
+
+    /// From now on every reading of a file fails, or none does.
+    pub fn fail_reads(&self, fails: bool) {
+        self.directory().is_unreadable = fails;
     }
 
     /// How many writes, syncs, cuts, creations, renames and removals have succeeded.
@@ -129,10 +142,13 @@ impl Directory {
         Ok(())
     }
 
+    fn used(&self) -> u64 {
+        self.files.values().map(|body| body.live.len() as u64).sum()
+    }
+
     fn has_room(&self, bytes: usize) -> io::Result<()> {
         let Some(capacity) = self.capacity else { return Ok(()) };
-        let used: usize = self.files.values().map(|body| body.live.len()).sum();
-        if bytes > 0 && (used + bytes) as u64 > capacity {
+        if bytes > 0 && self.used() + bytes as u64 > capacity {
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())
@@ -156,6 +172,7 @@ impl Disk for MemoryDisk {
     fn create(&self, name: &str) -> io::Result<MemoryFile> {
         let mut directory = self.directory();
         directory.change()?;
+        directory.has_room(1)?;
         let id = directory.next_id;
         directory.next_id += 1;
         directory.files.insert(id, Body::default());
@@ -218,6 +235,9 @@ impl MemoryFile {
 
 impl DiskFile for MemoryFile {
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        if self.disk.directory().is_unreadable {
+            return Err(io::Error::other("the disk does not read as told"));
+        }
         self.with(|body| {
             let offset = place(offset)?;
             let found = offset
@@ -408,5 +428,17 @@ mod tests {
         file.write_at(0, &[0; 10]).unwrap();
         file.write_at(0, &[1; 10]).unwrap();
         assert_eq!(file.write_at(5, &[0; 6]).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(disk.create("b").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        disk.full_at(disk.used() + 1);
+        disk.create("b").unwrap().write_at(0, &[0]).unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_does_not_read_keeps_what_it_has() {
+        let disk = MemoryDisk::default();
+        write_file(&disk, "f", b"kept").unwrap();
+        disk.fail_reads(true);
+        assert!(read_file(&disk, "f").is_err());
+        assert_eq!(read_file(&disk.durable_image(), "f").unwrap().unwrap(), b"kept");
     }
 }

@@ -4,6 +4,7 @@ use crate::consensus::{Record, State};
 use crate::sim::checker::invariant::{Finding, Invariant, Verdict};
 use crate::sim::checker::judge::Checker;
 use crate::sim::checker::ledger::{Broken, Head};
+use crate::sim::checker::watch::Watch;
 use crate::types::Position;
 
 impl Checker {
@@ -36,7 +37,10 @@ impl Checker {
         book.live = book.durable.clone();
         book.told = book.durable.head();
         book.delivered = state.committed.slot;
+        book.watch = Watch::default();
+        self.texts.started(node);
         self.told_votes(node);
+        self.tried(node);
         Ok(())
     }
 
@@ -47,12 +51,19 @@ impl Checker {
         batch: u64,
         records: &[Record],
     ) -> Verdict {
+        if self.is_stranger(node) {
+            let what = "writes, though the member in its place lost its directory".to_owned();
+            return Err((Invariant::Excluded, what));
+        }
         for record in records {
             self.check_entries(node, record)?;
             let book = &mut self.books[node];
             book.live.take(record).map_err(broken)?;
             book.unsynced.push_back(record.clone());
-            self.check_round(node, record)?;
+            // What a forgetful member does counts nowhere; whoever builds on it is found out by that.
+            if !self.is_out(node) {
+                self.check_round(node, record)?;
+            }
         }
         let head = self.books[node].live.head();
         self.books[node].batches.push_back((batch, head));
@@ -138,34 +149,42 @@ impl Checker {
             if !matches!(record, Record::Adopt { .. } | Record::Append { .. }) {
                 continue;
             }
-            let (Some(epoch), Some(round), Some(config)) =
-                (head.epoch, head.accepted, &self.config)
-            else {
-                continue;
-            };
-            if !config.is_member(self.ids[node]) {
-                continue;
+            if !self.is_out(node) {
+                self.count_vote(node, &head)?;
             }
-            let quorum = config.members.len() / 2 + 1;
-            let chosen = self.oracle.voted(node, (epoch, round), head.voted, quorum)?;
-            for position in chosen {
-                let known = self.oracle.known(position.hash).expect("chosen entries are known");
-                if let Some(id) = known.proposal {
-                    self.history.chosen(position, id, known.until)?;
-                }
+        }
+        Ok(())
+    }
+
+    /// A member holds, synced, the vote of this head.
+    pub(super) fn count_vote(&mut self, node: usize, head: &Head) -> Verdict {
+        let (Some(epoch), Some(round), Some(config)) = (head.epoch, head.accepted, &self.config)
+        else {
+            return Ok(());
+        };
+        if !config.is_member(self.ids[node]) {
+            return Ok(());
+        }
+        let quorum = config.members.len() / 2 + 1;
+        let chosen = self.oracle.voted(node, (epoch, round), head.voted, quorum)?;
+        for position in chosen {
+            let known = self.oracle.known(position.hash).expect("chosen entries are known");
+            if let Some(id) = known.proposal {
+                self.history.chosen(position, id, known.until)?;
             }
         }
         Ok(())
     }
 
     /// A node is told that all batches up to `through` are synced.
-    pub(in crate::sim) fn told(&mut self, node: usize, through: u64) {
+    pub(in crate::sim) fn told(&mut self, node: usize, through: u64) -> Verdict {
         while let Some((_, head)) =
             self.books[node].batches.pop_front_if(|(batch, _)| *batch <= through)
         {
             self.books[node].told = head;
             self.told_votes(node);
         }
+        self.forgive(node)
     }
 
     fn told_votes(&mut self, node: usize) {

@@ -62,6 +62,18 @@ invariants! {
     BuffersBounded => "buffers_bounded",
     /// A formed node always waits for some moment, and never spins on one.
     TimerArmed => "timer_armed",
+    /// A text is given to an application at most once in the life of its process, and never acknowledged before.
+    DeliveredOnce => "delivered_once",
+    /// In a whole network a text reaches everyone whom it is for, as long as its sender lives.
+    DeliveredAtLeastOnce => "delivered_at_least_once",
+    /// No more message ids are remembered than texts were delivered.
+    DedupBounded => "dedup_bounded",
+    /// Nobody is suspected who was heard within T, unless its link broke.
+    DetectorAccuracy => "detector_accuracy",
+    /// Whoever is silent for longer than T and a heartbeat is suspected.
+    DetectorCompleteness => "detector_completeness",
+    /// Who lost its directory or runs on an old copy of it takes part in nothing, and is told (R15).
+    Excluded => "excluded",
     /// Honest nodes are not accused, and do not stop.
     NoFalseAlarm => "no_false_alarm",
     /// At rest all logs are equal.

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::consensus::{EpochConfig, Proposal, Record};
+use crate::dispatch::Counts;
 use crate::engine::{Engine, Settings};
 use crate::sim::checker::claims::Claimant;
 use crate::sim::checker::history::History;
 use crate::sim::checker::invariant::{Invariant, Verdict};
 use crate::sim::checker::ledger::{Head, Ledger};
 use crate::sim::checker::oracle::{Attempt, Oracle};
+use crate::sim::checker::outcasts::Outcasts;
+use crate::sim::checker::texts::Texts;
+use crate::sim::checker::watch::Watch;
 use crate::types::{NodeId, Position, Round, Slot, Time, Value};
 use crate::wire::Payload;
 
@@ -22,6 +26,8 @@ pub(in crate::sim) struct Checker {
     pub(super) oracle: Oracle,
     pub(super) history: History,
     unseen: &'static [Invariant],
+    pub(super) texts: Texts,
+    pub(super) outcasts: Outcasts,
 }
 
 /// What is known of one node.
@@ -40,6 +46,8 @@ pub(super) struct Book {
     pub(super) votes: BTreeMap<Attempt, Position>,
     /// The last slot delivered in this life.
     pub(super) delivered: Slot,
+    /// Whom it hears.
+    pub(super) watch: Watch,
 }
 
 impl Checker {
@@ -53,6 +61,8 @@ impl Checker {
             oracle: Oracle::default(),
             history: History::default(),
             unseen: &[],
+            texts: Texts::default(),
+            outcasts: Outcasts::default(),
         }
     }
 
@@ -103,6 +113,9 @@ impl Checker {
 
     /// A node says something to others.
     pub(in crate::sim) fn said(&self, node: usize, payload: &Payload) -> Verdict {
+        if self.is_out(node) {
+            return self.said_by_outcast(node, payload);
+        }
         let book = &self.books[node];
         let proposes = |round| self.proposes(node, round);
         let claimant = Claimant {
@@ -154,6 +167,19 @@ impl Checker {
         Ok(())
     }
 
+    /// The tables of `dispatch` hold what this process was given and has to give, and no more.
+    pub(in crate::sim) fn remembers(&self, node: usize, counts: Counts) -> Verdict {
+        let (given, under_way) = (self.texts.given(node), self.texts.under_way(node));
+        if counts.remembered > given || counts.unacknowledged > under_way {
+            let what = format!(
+                "remembers {} texts of {given} and waits with {} of {under_way}",
+                counts.remembered, counts.unacknowledged
+            );
+            return Err((Invariant::DedupBounded, what));
+        }
+        Ok(())
+    }
+
     /// A node at rest keeps no more in memory than it is set to.
     pub(in crate::sim) fn rests(&self, engine: &Engine) -> Verdict {
         let held = engine.consensus().state().tail.len();
@@ -168,7 +194,9 @@ impl Checker {
     /// Faults have stopped and everything is said to be done: all logs are one.
     pub(in crate::sim) fn at_rest(&self) -> Verdict {
         let tip = self.oracle.tip();
-        for (node, book) in self.books.iter().enumerate() {
+        self.outcasts_known()?;
+        let intact = self.books.iter().enumerate().filter(|(node, _)| !self.is_out(*node));
+        for (node, book) in intact {
             let head = book.live.head();
             if (head.last, head.committed, book.delivered) != (tip, tip, tip.slot) {
                 let what = format!(
@@ -180,6 +208,10 @@ impl Checker {
                 );
                 return Err((Invariant::LogsIdentical, what));
             }
+        }
+        if let Some((id, peer)) = self.texts.open(|id| self.is_intact(id)) {
+            let what = format!("text {id} is not with {peer}, or its sender does not know");
+            return Err((Invariant::DeliveredAtLeastOnce, what));
         }
         Ok(())
     }

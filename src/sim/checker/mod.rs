@@ -12,9 +12,13 @@ mod invariant;
 mod judge;
 mod ledger;
 mod oracle;
+mod outcasts;
 mod published;
+mod texts;
+mod watch;
 
 pub(super) use invariant::{Finding, Verdict};
 pub use invariant::{Invariant, Violation};
 pub(super) use judge::Checker;
 pub(super) use ledger::Head;
+pub(super) use outcasts::Copied;

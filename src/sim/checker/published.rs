@@ -1,26 +1,79 @@
 //! What nodes publish: commits, answers, accusations.
 
+use std::sync::Arc;
+
 use crate::consensus::{self, Commit};
-use crate::engine::Event;
-use crate::sim::checker::invariant::{Finding, Invariant, Verdict};
+use crate::engine::{Event, Settings};
+use crate::sim::checker::invariant::{Invariant, Verdict};
 use crate::sim::checker::judge::Checker;
-use crate::types::NodeId;
+use crate::types::{MessageId, NodeId, Time};
 
 impl Checker {
     /// A node publishes something.
-    pub(in crate::sim) fn published(&mut self, node: usize, event: &Event) -> Verdict {
+    pub(in crate::sim) fn published(&mut self, node: usize, now: Time, event: &Event) -> Verdict {
         match event {
             Event::Log(event) => self.published_of_log(node, event),
-            Event::Misbehaved { peer, what } => Err(accused(*peer, what)),
-            Event::ListsDiffer { peer, .. } => Err(accused(*peer, "announces another list")),
-            Event::NotAMember { node, .. } => Err(accused(*node, "does not belong")),
-            Event::Peer(_)
-            | Event::Quorum { .. }
-            | Event::Received { .. }
-            | Event::Acknowledged { .. }
-            | Event::Sent { .. }
-            | Event::SendRefused { .. } => Ok(()),
+            Event::Misbehaved { peer, what } => self.accused(node, *peer, what),
+            Event::ListsDiffer { peer, .. } => self.accused(node, *peer, "announces another list"),
+            Event::NotAMember { node: named, .. } => self.named(node, *named),
+            Event::Peer(info) => {
+                let suspect_after = self.settings.consensus.suspect_after;
+                self.books[node].watch.judged(info.id, info.status, now, suspect_after)
+            }
+            Event::Received { id, from, text } => {
+                self.texts.delivered((node, self.ids[node]), *id, *from, text)
+            }
+            Event::Acknowledged { id, by } => self.texts.acknowledged(*id, *by),
+            Event::Sent { id, by, missing } => self.texts.over(*id, by, missing).map(drop),
+            Event::SendRefused { id } => {
+                Err((Invariant::DeliveredAtLeastOnce, format!("refuses {id}, though few wait")))
+            }
+            Event::Quorum { .. } => Ok(()),
         }
+    }
+
+    /// An application at `node` sends a text.
+    pub(in crate::sim) fn sends(
+        &mut self,
+        node: usize,
+        id: MessageId,
+        to: Option<NodeId>,
+        text: &Arc<str>,
+    ) {
+        let online = self.books[node].watch.online();
+        self.texts.sent((node, self.ids[node]), id, to, text, online);
+    }
+
+    /// Whether the process of `node` was given this text.
+    pub(in crate::sim) fn was_given(&self, node: usize, id: MessageId) -> bool {
+        self.texts.has(node, id)
+    }
+
+    /// A frame of `peer`, or a new link to it, is about to be told to `node`.
+    pub(in crate::sim) fn hears(
+        &mut self,
+        node: usize,
+        peer: NodeId,
+        now: Time,
+        is_new_link: bool,
+    ) {
+        self.books[node].watch.heard(peer, now, is_new_link);
+    }
+
+    /// `node` is about to be told that a link broke, that nobody listens, or that a peer leaves.
+    pub(in crate::sim) fn may_lose(&mut self, node: usize, peer: NodeId) {
+        self.books[node].watch.excuse(peer);
+    }
+
+    /// `node` did not listen before `now`.
+    pub(in crate::sim) fn was_late(&mut self, node: usize, now: Time) {
+        self.books[node].watch.was_late(now);
+    }
+
+    /// `node` has judged every silence.
+    pub(in crate::sim) fn ticked(&self, node: usize, now: Time) -> Verdict {
+        let Settings { heartbeat_interval, consensus, .. } = &self.settings;
+        self.books[node].watch.overlooked(now, consensus.suspect_after + *heartbeat_interval)
     }
 
     fn published_of_log(&mut self, node: usize, event: &consensus::Event) -> Verdict {
@@ -37,8 +90,8 @@ impl Checker {
                 }
                 self.history.read_ready(*token, *at, &self.oracle)
             }
-            Event::Misbehaved { peer, what } => Err(accused(*peer, what)),
-            Event::Halt(halt) => Err((Invariant::NoFalseAlarm, halt.to_string())),
+            Event::Misbehaved { peer, what } => self.accused(node, *peer, what),
+            Event::Halt(halt) => self.halted(node, halt),
             Event::ReadRefused { .. }
             | Event::EpochStarted(_)
             | Event::RoundChanged { .. }
@@ -81,8 +134,4 @@ impl Checker {
         }
         Ok(())
     }
-}
-
-fn accused(peer: NodeId, what: &str) -> Finding {
-    (Invariant::NoFalseAlarm, format!("accuses {peer}, which is honest: {what}"))
 }
