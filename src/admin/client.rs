@@ -77,6 +77,12 @@ impl Client {
         Self { token: Some(token), ..self }
     }
 
+    /// The same for another node, whose HTTP interface listens there.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { address, ..self.clone() }
+    }
+
     /// Where the node listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -146,12 +152,21 @@ impl Client {
             let (status, bytes) = self.collect(response).await?;
             return Err(self.refusal(status, &bytes));
         }
-        Ok(Following {
-            client: self.clone(),
-            body: response.into_body(),
-            received: Vec::new(),
-            read: 0,
-        })
+        Ok(Following(Lines::new(self, response.into_body())))
+    }
+
+    /// `GET /v1/events`: what happens from now on, and commits from slot `from` on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn events(&self, from: Option<Slot>) -> Result<Happenings, ClientError> {
+        let from = from.map_or_else(String::new, |from| format!("?from={from}"));
+        let response = self.get(&format!("/v1/events{from}")).await?;
+        if response.status() != StatusCode::OK {
+            let (status, bytes) = self.collect(response).await?;
+            return Err(self.refusal(status, &bytes));
+        }
+        Ok(Happenings(Lines::new(self, response.into_body())))
     }
 
     /// `POST /v1/messages`.
@@ -255,7 +270,61 @@ impl Client {
 
 /// Entries as they come.
 #[derive(Debug)]
-pub struct Following {
+pub struct Following(Lines);
+
+impl Following {
+    /// The next entry; none when the node ended the stream.
+    ///
+    /// # Errors
+    /// [`ClientError`] if the stream broke.
+    pub async fn next(&mut self) -> Result<Option<LogEntry>, ClientError> {
+        let Self(lines) = self;
+        let Some(line) = lines.next().await? else { return Ok(None) };
+        serde_json::from_str(&line).map(Some).map_err(|error| lines.client.strange(error))
+    }
+}
+
+/// Something that happened at the node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Happening {
+    /// What kind of event it is.
+    pub name: String,
+    /// What it says.
+    pub data: serde_json::Value,
+}
+
+/// Events as they come.
+#[derive(Debug)]
+pub struct Happenings(Lines);
+
+impl Happenings {
+    /// The next event; none when the node ended the stream.
+    ///
+    /// # Errors
+    /// [`ClientError`] if the stream broke.
+    pub async fn next(&mut self) -> Result<Option<Happening>, ClientError> {
+        let Self(lines) = self;
+        let (mut name, mut data) = (String::new(), String::new());
+        while let Some(line) = lines.next().await? {
+            // One `name: value` a line, a blank line behind each event; comments have no name.
+            match line.split_once(':').map(|(name, value)| (name, value.trim_start())) {
+                Some(("event", value)) => value.clone_into(&mut name),
+                Some(("data", value)) => data.push_str(value),
+                None if line.is_empty() && !data.is_empty() => {
+                    let data = serde_json::from_str(&data);
+                    let data = data.map_err(|error| lines.client.strange(error))?;
+                    return Ok(Some(Happening { name, data }));
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The lines of an answer that does not end.
+#[derive(Debug)]
+struct Lines {
     client: Client,
     body: Incoming,
     /// Bytes that came.
@@ -264,18 +333,18 @@ pub struct Following {
     read: usize,
 }
 
-impl Following {
-    /// The next entry; none when the node ended the stream.
-    ///
-    /// # Errors
-    /// [`ClientError`] if the stream broke.
-    pub async fn next(&mut self) -> Result<Option<LogEntry>, ClientError> {
+impl Lines {
+    fn new(client: &Client, body: Incoming) -> Self {
+        Self { client: client.clone(), body, received: Vec::new(), read: 0 }
+    }
+
+    async fn next(&mut self) -> Result<Option<String>, ClientError> {
         loop {
             let unread = &self.received[self.read..];
             if let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
-                let entry = serde_json::from_slice(&unread[..end]);
+                let line = String::from_utf8(unread[..end].to_vec());
                 self.read += end + 1;
-                return entry.map(Some).map_err(|error| self.client.strange(error));
+                return line.map(Some).map_err(|error| self.client.strange(error));
             }
             self.received.drain(..std::mem::take(&mut self.read));
             if self.received.len() > ANSWER_BYTES_MAX {

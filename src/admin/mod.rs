@@ -13,7 +13,7 @@ mod server;
 mod shared;
 mod token;
 
-pub use client::{Client, ClientError, Following};
+pub use client::{Client, ClientError, Following, Happening, Happenings};
 pub use routes::routes;
 pub use server::{ServeError, Server};
 pub use token::{Token, TokenError};

@@ -14,7 +14,8 @@ use crate::config::{Key, Layer, Origin};
 use crate::sim::{Faults, Shape};
 
 pub(super) use ask::{
-    Asked, AskedMany, LogArgs, LogShape, PingArgs, ProposeArgs, SendArgs, StatusArgs,
+    Asked, AskedMany, LogArgs, LogShape, PingArgs, ProposeArgs, SendArgs, StatusArgs, WatchArgs,
+    Watched,
 };
 pub(super) use local::{
     CompletionsArgs, ConfigCommand, DoctorArgs, InitArgs, ManArgs, ShowArgs, VersionArgs,
@@ -56,6 +57,9 @@ pub(super) enum Command {
     /// Prints the log that the cluster agreed on
     #[command(after_help = help::MORE, after_long_help = help::LOG)]
     Log(LogArgs),
+    /// Shows what happens at a running node, as it happens
+    #[command(after_help = help::MORE, after_long_help = help::WATCH)]
+    Watch(WatchArgs),
     /// Sends a text to one node, or to all that are online, and waits until they have it
     #[command(after_help = help::MORE, after_long_help = help::SEND)]
     Send(SendArgs),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::admin::api::{MessageRequest, ProposeOutcome, ProposeRequest};
 use crate::admin::{Client, ClientError};
-use crate::cli::args::{PeersArgs, ProposeArgs, SendArgs};
+use crate::cli::args::{Asked, PeersArgs, ProposeArgs, SendArgs};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::print;
 use crate::cli::{settings, show};
@@ -20,7 +20,7 @@ pub(super) async fn propose(args: &ProposeArgs) -> Result<(), Failure> {
     Value::new(value.as_str()).map_err(|error| rejected(error.to_string()))?;
     let id = settings::id_or_new(args.request_id.as_deref())?;
     let timeout = settings::duration("--timeout", &args.timeout)?;
-    let client = settings::client(&args.asked)?;
+    let client = client(&args.asked)?;
     let request = ProposeRequest {
         value,
         request_id: Some(id),
@@ -65,7 +65,7 @@ async fn undecided(client: &Client, id: impl fmt::Display, timeout: Duration) ->
 }
 
 pub(super) async fn peers(args: &PeersArgs) -> Result<(), Failure> {
-    let client = settings::client(&args.asked)?;
+    let client = client(&args.asked)?;
     let peers = client.peers().await.map_err(told(&client))?;
     print(&if args.json { json(&peers)? } else { show::peers(&peers.peers) })
 }
@@ -91,6 +91,11 @@ pub(super) async fn send(args: &SendArgs) -> Result<(), Failure> {
     )
     .at(client.address())
     .hint("they may have it nevertheless; see `node peers`"))
+}
+
+/// A client of the node that is asked.
+pub(super) fn client(asked: &Asked) -> Result<Client, Failure> {
+    settings::client(asked)
 }
 
 /// Why this node did not do what it was asked.

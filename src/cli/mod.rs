@@ -22,6 +22,7 @@ mod signals;
 mod simulate;
 mod status;
 mod version;
+mod watch;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -63,6 +64,7 @@ fn obey(cli: Cli) -> Result<(), Failure> {
         Some(Command::Status(args)) => wait_for(status::status(&args)),
         Some(Command::Peers(args)) => wait_for(ask::peers(&args)),
         Some(Command::Log(args)) => wait_for(log::log(&args)),
+        Some(Command::Watch(args)) => wait_for(watch::watch(&args)),
         Some(Command::Send(args)) => wait_for(ask::send(&args)),
         Some(Command::Ping(args)) => wait_for(ping::ping(&args)),
         Some(Command::Config(command)) => config::config(&command),

@@ -8,10 +8,9 @@ use serde::Serialize;
 use crate::admin::Client;
 use crate::admin::api::{MessageRequest, Peer, SCHEMA};
 use crate::cli::args::PingArgs;
-use crate::cli::ask::{json, told};
+use crate::cli::ask::{client, json, told};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::print;
-use crate::cli::settings::client;
 use crate::peers::NodeStatus;
 
 /// Between two questions to one peer: a peer that is busy with the last one is not measured.

@@ -165,21 +165,38 @@ pub(super) fn text(written: &str) -> Result<String, String> {
 
 /// A client of the node that is asked, with the token that it may want.
 pub(super) fn client(asked: &Asked) -> Result<Client, Failure> {
-    let address = admin_address(asked)?;
-    Ok(clients(asked.token_file.as_deref())?(address))
+    Ok(with_token(Client::new(admin_address(asked)?), token(asked.token_file.as_deref())?))
 }
 
-/// Makes clients that show the token of this file, or of the one that the environment names.
-pub(super) fn clients(
-    token_file: Option<&Path>,
-) -> Result<impl Fn(SocketAddr) -> Client + Clone + use<>, Failure> {
+/// Clients of all the nodes that are asked, with the token that they may want; at least one.
+pub(super) fn clients(asked: &AskedMany) -> Result<Vec<Client>, Failure> {
+    let token = token(asked.token_file.as_deref())?;
+    let client = |address| with_token(Client::new(address), token.clone());
+    Ok(admin_addresses(asked)?.into_iter().map(client).collect())
+}
+
+fn with_token(client: Client, token: Option<Token>) -> Client {
+    match token {
+        Some(token) => client.with_token(token),
+        None => client,
+    }
+}
+
+/// The token in the file of the command line, or in that of the environment.
+fn token(file: Option<&Path>) -> Result<Option<Token>, Failure> {
     let named = std::env::var_os(Key::AdminTokenFile.variable()).filter(|path| !path.is_empty());
-    let path = token_file.map(Path::to_owned).or_else(|| named.map(Into::into));
-    let token = path.map(|path| Token::read(&path)).transpose();
-    let token = token.map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
-    Ok(move |address| match &token {
-        Some(token) => Client::new(address).with_token(token.clone()),
-        None => Client::new(address),
+    let (place, path) = match (file, named) {
+        (Some(path), _) => ("--token-file on the command line".to_owned(), path.to_owned()),
+        (None, Some(path)) => {
+            (format!("{} in the environment", Key::AdminTokenFile.variable()), path.into())
+        }
+        (None, None) => return Ok(None),
+    };
+    let token = Token::read(&path);
+    token.map(Some).map_err(|error| {
+        Failure::new(Code::Configuration, error.to_string())
+            .at(place)
+            .hint("name the file that the node's admin_token_file names, or a copy of it")
     })
 }
 
@@ -193,7 +210,7 @@ fn admin_address(asked: &Asked) -> Result<SocketAddr, Failure> {
 }
 
 /// Where all the nodes that are asked serve HTTP; at least one.
-pub(super) fn admin_addresses(asked: &AskedMany) -> Result<Vec<SocketAddr>, Failure> {
+fn admin_addresses(asked: &AskedMany) -> Result<Vec<SocketAddr>, Failure> {
     let ports = asked.port.iter().map(|port| loopback("--port on the command line", port));
     let written = asked.admin.iter().map(|written| written_address(written));
     let mut addresses = ports.chain(written).collect::<Result<Vec<_>, _>>()?;

@@ -103,7 +103,7 @@ pub(super) fn peers(peers: &[Peer]) -> String {
     if peers.is_empty() {
         return "no peers are known\n".to_owned();
     }
-    let rows: Vec<[String; 5]> = peers
+    let rows: Vec<[String; 6]> = peers
         .iter()
         .map(|peer| {
             let heard = peer.heard_ms_ago.map_or("never".to_owned(), |ms| format!("{ms} ms ago"));
@@ -111,11 +111,19 @@ pub(super) fn peers(peers: &[Peer]) -> String {
                 true => format!("[{}]:{}", peer.address, peer.port),
                 false => format!("{}:{}", peer.address, peer.port),
             };
+            let trip = peer.round_trip_ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
             let member = if peer.member { "member" } else { "-" };
-            [peer.name.clone(), format!("{:?}", peer.status), address, heard, member.to_owned()]
+            [
+                peer.name.clone(),
+                format!("{:?}", peer.status),
+                address,
+                heard,
+                trip,
+                member.to_owned(),
+            ]
         })
         .collect();
-    table(&["NAME", "STATUS", "ADDRESS", "HEARD", "VOTES"].map(str::to_owned), &rows)
+    table(&["NAME", "STATUS", "ADDRESS", "HEARD", "ROUND TRIP", "VOTES"].map(str::to_owned), &rows)
 }
 
 /// One line: an entry.

@@ -27,9 +27,9 @@ const EVERY: Duration = Duration::from_secs(1);
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 pub(super) async fn status(args: &StatusArgs) -> Result<(), Failure> {
-    let addresses = settings::admin_addresses(&args.asked)?;
+    let clients = settings::clients(&args.asked)?;
     if !args.watch {
-        let seen = look(args, &addresses).await?;
+        let seen = look(args, &clients).await?;
         print_on(&seen.text)?;
         return seen.verdict;
     }
@@ -38,7 +38,7 @@ pub(super) async fn status(args: &StatusArgs) -> Result<(), Failure> {
     let clear = if io::stdout().is_terminal() { CLEAR } else { "" };
     loop {
         let seen = tokio::select! {
-            seen = look(args, &addresses) => seen,
+            seen = look(args, &clients) => seen,
             () = signals.next() => return Ok(()),
         };
         let (text, verdict) = match seen {
@@ -64,19 +64,18 @@ struct Seen {
     verdict: Result<(), Failure>,
 }
 
-async fn look(args: &StatusArgs, addresses: &[SocketAddr]) -> Result<Seen, Failure> {
-    let knock = settings::clients(args.asked.token_file.as_deref())?;
-    if args.all || addresses.len() > 1 {
-        let view = View::of(addresses, args.all, &knock).await;
+async fn look(args: &StatusArgs, clients: &[Client]) -> Result<Seen, Failure> {
+    if args.all || clients.len() > 1 {
+        let view = View::of(clients, args.all).await;
         let text = if args.json { json(&view)? } else { view.text(Paint::of_stdout()) };
         return Ok(Seen { text, verdict: view.verdict() });
     }
-    let client = knock(addresses[0]);
-    let status = client.status().await.map_err(told(&client))?;
+    let client = &clients[0];
+    let status = client.status().await.map_err(told(client))?;
     let text = if args.json {
         json(&status)?
     } else {
-        let peers = client.peers().await.map_err(told(&client))?;
+        let peers = client.peers().await.map_err(told(client))?;
         show::status(&status, &peers.peers, Paint::of_stdout())
     };
     Ok(Seen { text, verdict: Ok(()) })
@@ -113,14 +112,10 @@ struct Row {
 }
 
 impl View {
-    async fn of(
-        addresses: &[SocketAddr],
-        all: bool,
-        knock: &impl Fn(SocketAddr) -> Client,
-    ) -> Self {
+    async fn of(clients: &[Client], all: bool) -> Self {
         let mut asked = BTreeSet::new();
-        let unique = addresses.iter().copied().filter(|address| asked.insert(*address)).collect();
-        let given = side_by_side(unique, knock, |client| async move {
+        let unique = clients.iter().filter(|client| asked.insert(client.address())).cloned();
+        let given = side_by_side(unique.collect(), |client| async move {
             let status = client.status().await;
             let peers = if all { client.peers().await.ok() } else { None };
             (status, peers)
@@ -140,17 +135,17 @@ impl View {
             nodes.iter().filter_map(|row| row.status.as_ref()).map(|status| status.id).collect();
         for peer in known {
             if met.insert(peer.id) {
-                nodes.push(find(peer, knock).await);
+                nodes.push(find(peer, &clients[0]).await);
             }
         }
         let mut view =
             Self { schema: SCHEMA, nodes, agree_through: None, disagreements: Vec::new() };
-        view.compare(knock).await;
+        view.compare(&clients[0]).await;
         view
     }
 
     /// Fills in where they agree, and where they cannot both be right.
-    async fn compare(&mut self, knock: &impl Fn(SocketAddr) -> Client) {
+    async fn compare(&mut self, like: &Client) {
         let answered: Vec<(SocketAddr, &StatusResponse)> =
             self.nodes.iter().filter_map(|row| Some((row.admin?, row.status.as_ref()?))).collect();
         let Some(((_, first), others)) = answered.split_first() else { return };
@@ -180,8 +175,8 @@ impl View {
         let shortest = answered.iter().map(|(_, status)| status.committed.slot).min();
         let slot = shortest.unwrap_or_default();
         if slot > Slot(0) {
-            let addresses = answered.iter().map(|(address, _)| *address).collect();
-            let found = side_by_side(addresses, knock, |client| async move {
+            let clients = answered.iter().map(|(address, _)| like.at(*address)).collect();
+            let found = side_by_side(clients, |client| async move {
                 let page = client.log(slot, 1, false).await.ok()?;
                 page.entries.first().filter(|entry| entry.slot == slot).map(|entry| entry.hash)
             });
@@ -268,15 +263,13 @@ impl View {
     }
 }
 
-/// Asks several nodes at once; the answers come in the order of the addresses.
+/// Asks several nodes at once; the answers come in their order.
 async fn side_by_side<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
-    addresses: Vec<SocketAddr>,
-    knock: &impl Fn(SocketAddr) -> Client,
+    clients: Vec<Client>,
     ask: impl Fn(Client) -> F,
 ) -> Vec<(Client, T)> {
     let mut asking = JoinSet::new();
-    for (index, address) in addresses.into_iter().enumerate() {
-        let client = knock(address);
+    for (index, client) in clients.into_iter().enumerate() {
         let answer = ask(client.clone());
         asking.spawn(async move { (index, client, answer.await) });
     }
@@ -287,20 +280,20 @@ async fn side_by_side<T: Send + 'static, F: Future<Output = T> + Send + 'static>
 
 /// Looks for the HTTP interface of a peer on this machine, where it would be by default. Only who says
 /// to be that peer counts.
-async fn find(peer: Peer, knock: &impl Fn(SocketAddr) -> Client) -> Row {
+async fn find(peer: Peer, like: &Client) -> Row {
     let mut row =
         Row { admin: None, given: false, name: Some(peer.name.clone()), status: None, error: None };
     let here = peer.address.parse::<IpAddr>().is_ok_and(settings::is_here);
     let guess = admin_port(peer.port).filter(|_| here);
     let Some(port) = guess else {
         row.error = Some(format!(
-            "it runs on another machine ({}:{}), and its HTTP interface listens there on loopback only; \
-             name it by --admin, through a tunnel",
+            "it runs on another machine ({}:{}), and peers do not say where they serve HTTP: by default on \
+             that machine's loopback; name it by --admin, through a tunnel if need be",
             peer.address, peer.port
         ));
         return row;
     };
-    let client = knock(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let client = like.at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     match client.status().await {
         Ok(status) if status.id == peer.id => {
             row.admin = Some(client.address());

@@ -8,7 +8,7 @@ use crate::process::{Machines, eventually, program};
 use crate::said::{fails, json, node, signal};
 
 /// Every command, as typed; the first is none.
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 19] = [
     &[],
     &["config"],
     &["config", "init"],
@@ -18,6 +18,7 @@ const COMMANDS: [&[&str]; 18] = [
     &["status"],
     &["peers"],
     &["log"],
+    &["watch"],
     &["send"],
     &["ping"],
     &["doctor"],
@@ -112,8 +113,10 @@ fn every_example_of_the_help_runs_as_printed() {
     for command in commands.clone().skip(1).chain(commands.take(1)) {
         for line in examples(&help(command, "--help")) {
             ran += 1;
-            let is_endless = ["--watch", "--follow", "--peers"].iter().any(|it| line.contains(it))
-                && !line.contains("config");
+            let is_endless =
+                ["--watch", "--follow", "--peers", "node watch"].iter().any(|it| line.contains(it))
+                    && !line.contains("config")
+                    && !line.contains("watch --from");
             if !is_endless {
                 let done = shell(directory.path(), &line, admin_port).output().unwrap();
                 assert!(done.status.success(), "{line}: {done:?}");
@@ -121,16 +124,18 @@ fn every_example_of_the_help_runs_as_printed() {
             }
             let line = format!("exec {line}");
             let mut child = shell(directory.path(), &line, admin_port).spawn().unwrap();
-            let stream: &mut dyn Read = match line.contains("--peers") {
-                true => child.stderr.as_mut().unwrap(),
-                false => child.stdout.as_mut().unwrap(),
-            };
+            let stream: &mut dyn Read =
+                match line.contains("--peers") || line.contains("node watch") {
+                    true => child.stderr.as_mut().unwrap(),
+                    false => child.stdout.as_mut().unwrap(),
+                };
             assert_eq!(stream.read(&mut [0]).unwrap(), 1, "{line} says nothing");
             assert!(child.try_wait().unwrap().is_none(), "{line} ended by itself");
             signal(&child, "-TERM");
             let ended = eventually("it ends", || child.try_wait().unwrap());
             // Whoever has nothing to close in good order is simply ended by the signal.
-            let by_signal = line.contains("log ") && ended.code().is_none();
+            let by_signal =
+                ["log ", "watch"].iter().any(|it| line.contains(it)) && ended.code().is_none();
             assert!(ended.success() || by_signal, "{line}: {ended}");
         }
     }

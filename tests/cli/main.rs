@@ -11,4 +11,5 @@ mod hook;
 mod membership;
 mod running;
 mod said;
+mod watching;
 mod wrong;

@@ -29,7 +29,7 @@ pub(in crate::cli) struct AskedMany {
     /// The port for peers of a node on this machine, or several; its HTTP interface is 1000 above
     #[arg(long, value_name = "PORT,…", value_delimiter = ',')]
     pub(in crate::cli) port: Vec<String>,
-    /// The file of the token to show, where the node wants one [default: what QUORATE_ADMIN_TOKEN_FILE names]
+    /// The file of the token to show, where the nodes want one [default: what QUORATE_ADMIN_TOKEN_FILE names]
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) token_file: Option<PathBuf>,
 }
@@ -145,6 +145,42 @@ pub(in crate::cli) struct PingArgs {
         value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(in crate::cli) count: u32,
     /// Print JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+    #[command(flatten)]
+    pub(in crate::cli) asked: Asked,
+}
+
+/// What `node watch` can be bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Watched {
+    /// Entries that are final.
+    Commits,
+    /// Peers that come and go.
+    Peers,
+    /// The quorum heard, and no longer.
+    Quorum,
+    /// Rounds and who leads them.
+    Rounds,
+    /// Another set of members.
+    Epochs,
+    /// Texts from other nodes.
+    Messages,
+}
+
+/// `node watch`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct WatchArgs {
+    /// Only these kinds of events, separated by commas
+    #[arg(long, value_name = "KIND,…", value_enum, value_delimiter = ',')]
+    pub(in crate::cli) only: Vec<Watched>,
+    /// Begin with the commit of this slot [default: the next one]
+    #[arg(long, value_name = "SLOT")]
+    pub(in crate::cli) from: Option<u64>,
+    /// Leave after so many events [default: never]
+    #[arg(long, value_name = "COUNT")]
+    pub(in crate::cli) limit: Option<u64>,
+    /// Print JSON, one object a line
     #[arg(long)]
     pub(in crate::cli) json: bool,
     #[command(flatten)]

@@ -94,6 +94,22 @@ Exit codes:
     asking!()
 );
 
+pub(super) const WATCH: &str = concat!(
+    "\
+Examples:
+  node watch
+  node watch --only commits,quorum --json
+  node watch --from 1 --only commits --limit 1
+
+Commits come in slot order without a hole. If the stream ends, the last line says from which slot
+it goes on.
+
+Exit codes:
+   0  as many events as wanted came
+",
+    asking!()
+);
+
 pub(super) const SEND: &str = concat!(
     "\
 Examples:

@@ -3,10 +3,12 @@
 mod machine;
 mod network;
 
+use std::net::Ipv4Addr;
+
 use serde::Serialize;
 
-use crate::admin::Client;
 use crate::admin::api::{SCHEMA, StatusResponse};
+use crate::admin::{Client, Token};
 use crate::cli::args::DoctorArgs;
 use crate::cli::ask::json;
 use crate::cli::failure::{Code, Failure};
@@ -154,7 +156,12 @@ pub(super) async fn doctor(args: &DoctorArgs) -> Result<(), Failure> {
 /// Who answers where this node would serve HTTP.
 async fn who_runs(config: &NodeConfig) -> Option<(Client, StatusResponse)> {
     let admin = config.admin.as_ref().filter(|admin| admin.port != 0)?;
-    let client = Client::new((admin.bind, admin.port).into());
+    let bind = if admin.bind.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { admin.bind };
+    let client = Client::new((bind, admin.port).into());
+    let client = match admin.token_file.as_deref().map(Token::read) {
+        Some(Ok(token)) => client.with_token(token),
+        _ => client,
+    };
     let status = client.status().await.ok()?;
     Some((client, status))
 }
