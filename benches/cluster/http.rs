@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quorate::admin::api::{ProposeOutcome, ProposeRequest, ProposeResponse};
 use quorate::types::ProposalId;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -42,17 +43,35 @@ impl Connection {
             until: None,
         };
         let body = serde_json::to_string(&request)?;
+        let answer: ProposeResponse = self.post("/v1/proposals", &body).await?;
+        Ok(answer.outcome)
+    }
+
+    /// Posts a JSON body and reads the answer.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        body: &str,
+    ) -> io::Result<T> {
         let request = format!(
-            "POST /v1/proposals HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{body}",
             self.address,
             body.len()
         );
+        self.exchange(&request).await
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> io::Result<T> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
+        self.exchange(&request).await
+    }
+
+    async fn exchange<T: DeserializeOwned>(&mut self, request: &str) -> io::Result<T> {
         let exchange = async {
             self.stream.write_all(request.as_bytes()).await?;
             let body = self.answer().await?;
-            let answer: ProposeResponse = serde_json::from_slice(body)?;
-            Ok(answer.outcome)
+            Ok(serde_json::from_slice(body)?)
         };
         tokio::time::timeout(CLIENT_WAITS, exchange).await?
     }

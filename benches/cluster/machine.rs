@@ -128,3 +128,15 @@ pub(crate) fn resident(process: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
+
+/// How many entries a directory of a process has: `fd` for descriptors, `task` for threads.
+pub(crate) fn listed(process: u32, what: &str) -> usize {
+    fs::read_dir(format!("/proc/{process}/{what}")).map_or(0, Iterator::count)
+}
+
+/// What may still be written below a directory, in bytes.
+pub(crate) fn free_bytes(directory: &Path) -> u64 {
+    let df = Command::new("df").args(["--output=avail", "-B1"]).arg(directory).output();
+    let text = df.map(|df| String::from_utf8_lossy(&df.stdout).into_owned()).unwrap_or_default();
+    text.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or(0)
+}

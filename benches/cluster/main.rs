@@ -6,6 +6,7 @@
 //! cargo bench --bench cluster                            # all of it, some five minutes
 //! cargo bench --bench cluster -- load kill --seconds 2   # some parts, shorter
 //! cargo bench --bench cluster -- --dir /mnt/disk         # on another disk
+//! cargo bench --bench cluster -- soak --minutes 60       # only when asked for; judged by rule
 //! ```
 
 mod http;
@@ -13,16 +14,19 @@ mod kill;
 mod load;
 mod machine;
 mod nodes;
+mod soak;
 mod stats;
 mod worker;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use nodes::{InProcess, Processes};
 
-/// What can be measured, in the order in which it is.
-const PARTS: [&str; 6] = ["floor", "idle", "load", "kill", "stop", "embedded"];
+/// What can be measured, in the order in which it is. Without words, all but the last.
+const PARTS: [&str; 7] = ["floor", "idle", "load", "kill", "stop", "embedded", SOAK];
+const SOAK: &str = "soak";
 
 /// What the command line asks for.
 struct Plan {
@@ -32,6 +36,7 @@ struct Plan {
     kills: usize,
     stops: usize,
     idle: Duration,
+    soak: soak::Plan,
 }
 
 impl Plan {
@@ -49,6 +54,12 @@ impl Plan {
             kills: 20,
             stops: 5,
             idle: Duration::from_secs(10),
+            soak: soak::Plan {
+                length: Duration::from_secs(60 * 60),
+                rate: 500,
+                fault_every: Duration::from_secs(60),
+                out: std::env::temp_dir().join("quorate-soak"),
+            },
         };
         let mut is_bench = false;
         let mut words = std::env::args().skip(1);
@@ -64,6 +75,12 @@ impl Plan {
                 "--in-flight" => plan.load.in_flight = vec![number().max(1) as usize],
                 "--kills" => plan.kills = number() as usize,
                 "--stops" => plan.stops = number() as usize,
+                "--minutes" => plan.soak.length = Duration::from_secs(60 * u64::from(number())),
+                "--rate" => plan.soak.rate = number().max(1),
+                "--fault-every" => {
+                    plan.soak.fault_every = Duration::from_secs(number().max(30).into());
+                }
+                "--out" => plan.soak.out = words.next().expect("--out needs a path").into(),
                 "--dir" => plan.directory = words.next().expect("--dir needs a path").into(),
                 part if PARTS.contains(&part) => plan.parts.push(part.to_owned()),
                 other => panic!("{other:?} is none of the parts {PARTS:?} and no option"),
@@ -73,13 +90,14 @@ impl Plan {
     }
 
     fn wants(&self, part: &str) -> bool {
-        self.parts.is_empty() || self.parts.iter().any(|wanted| wanted == part)
+        (self.parts.is_empty() && part != SOAK) || self.parts.iter().any(|wanted| wanted == part)
     }
 }
 
-fn main() {
+fn main() -> ExitCode {
     let Some(plan) = Plan::read() else {
-        return println!("cluster: measures only under `cargo bench --bench cluster`");
+        println!("cluster: measures only under `cargo bench --bench cluster`");
+        return ExitCode::SUCCESS;
     };
     machine::print(&plan.directory);
     println!("3 nodes on loopback, values of {} bytes, default settings", nodes::VALUE_BYTES);
@@ -114,7 +132,9 @@ fn main() {
         let nodes = InProcess::start(&plan.directory);
         load::in_process(&plan.load, &nodes, floor.one_commit());
     }
+    let holds = !plan.wants(SOAK) || soak::run(&plan.soak, &plan.directory);
     if plan.wants("floor") {
         machine::Floor::measure(&plan.directory).print();
     }
+    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

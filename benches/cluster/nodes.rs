@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use quorate::admin::Client;
@@ -67,10 +67,10 @@ impl Processes {
 
     fn spawn(&self, at: usize) -> Child {
         let name = format!("n{}", at + 1);
-        let path = |suffix| -> PathBuf { self.directory.path().join(format!("{name}{suffix}")) };
         let peers: Vec<_> =
             self.ports[..NODES].iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let log = File::options().create(true).append(true).open(path(".log")).expect("a file");
+        let log = File::options().create(true).append(true).open(self.log_file(at));
+        let log = log.expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_node"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("QUORATE_") {
@@ -82,13 +82,33 @@ impl Processes {
             .args(["--port", &self.ports[at].to_string()])
             .args(["--admin-port", &self.ports[NODES + at].to_string()])
             .arg("--data-dir")
-            .arg(path(""))
+            .arg(self.data_directory(at))
             .arg("--until-stdin-ends")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect("the program starts")
+    }
+
+    pub(crate) fn data_directory(&self, at: usize) -> PathBuf {
+        self.directory.path().join(format!("n{}", at + 1))
+    }
+
+    /// Where a node's log lines go, appended.
+    pub(crate) fn log_file(&self, at: usize) -> PathBuf {
+        self.directory.path().join(format!("n{}.log", at + 1))
+    }
+
+    /// How a process ended, if it did.
+    pub(crate) fn ended(&mut self, at: usize) -> Option<ExitStatus> {
+        self.children[at].try_wait().expect("it is a child of this process")
+    }
+
+    /// Leaves the files where they are when this is dropped.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.directory.disable_cleanup(true);
+        self.directory.path()
     }
 
     /// Where clients of a node go.
