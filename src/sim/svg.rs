@@ -90,6 +90,10 @@ impl Rows {
             let passed = before.map_or(0, |before| moment.since(before).as_micros() / 60);
             y += usize::try_from(passed).unwrap_or(STEP.1).clamp(STEP.0, STEP.1);
             y = lines.keys().filter_map(|lane| room.get(lane)).fold(y, |y, free| y.max(*free));
+            if lines.contains_key(&None) {
+                // What comes over all is written above its line, which lies across all lanes.
+                y = room.values().fold(y, |y, free| y.max(free + LINE));
+            }
             at.insert(moment, y);
             room.extend(lines.iter().map(|(lane, count)| (*lane, y + count * LINE)));
             let world = lines.get(&None).copied().unwrap_or_default();
