@@ -215,6 +215,7 @@ pub(super) const SIMULATE: &str = "\
 Examples:
   node simulate --seeds 10
   node simulate --seed 7 --transcript
+  node simulate --seed 7 --chart run.svg --window 300..450
   node simulate --nodes 5 --partition bridge --faults network
 
 Exit codes:
