@@ -172,7 +172,7 @@ fn proposals_and_bounds() -> Vec<(Mutant, Catch)> {
         unit(
             ForgetfulBelieved,
             &[
-                "consensus::others::tests::an_overtaken_heartbeat_is_old_and_a_forgetful_life_is_named",
+                "consensus::others::tests::who_tells_less_than_before_counts_for_nothing_until_it_tells_as_much",
             ],
         ),
         unit(

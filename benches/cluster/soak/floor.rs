@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ impl Floor {
         let file = tempfile::tempfile_in(directory).expect("a file");
         file.write_all_at(&vec![0; BLOCK * BLOCKS as usize], 0).expect("it can be written");
         file.sync_all().expect("it can be synced");
-        let (sender, took) = channel();
+        let (sender, took) = sync_channel(4_096);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || measure(&file, &sender, &stopped));
@@ -37,7 +37,7 @@ impl Floor {
     }
 }
 
-fn measure(file: &std::fs::File, took: &Sender<Duration>, stop: &CancellationToken) {
+fn measure(file: &std::fs::File, took: &SyncSender<Duration>, stop: &CancellationToken) {
     let mut due = Instant::now();
     for at in 0.. {
         if stop.is_cancelled() {
