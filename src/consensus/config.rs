@@ -70,3 +70,31 @@ impl EpochConfig {
         (round <= limits::INTEGER_MAX || mutant::is(Mutant::RoundOverflow)).then_some(Round(round))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_member_proposes_in_the_lowest_round_of_its_own_above_the_floor() {
+        for n in 1..=5_u128 {
+            let config = EpochConfig::new(Epoch(1), (1..=n).map(NodeId::from_u128));
+            for member in (1..=n).map(NodeId::from_u128) {
+                for floor in [None].into_iter().chain((0..12).map(|round| Some(Round(round)))) {
+                    let above = floor.map_or(0, |round| round.0 + 1);
+                    let lowest =
+                        (above..).map(Round).find(|round| config.proposer(*round) == member);
+                    assert_eq!(config.next_round_of(member, floor), lowest, "{member} {floor:?}");
+                }
+            }
+            assert_eq!(config.next_round_of(NodeId::from_u128(9), None), None);
+        }
+    }
+
+    #[test]
+    fn only_who_is_named_belongs() {
+        let config = EpochConfig::new(Epoch(1), [2, 4].map(NodeId::from_u128));
+        let members = (1..=5).filter(|node| config.is_member(NodeId::from_u128(*node)));
+        assert_eq!(members.collect::<Vec<_>>(), [2, 4]);
+    }
+}

@@ -185,6 +185,7 @@ fn json_string_bytes(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::NodeId;
 
     fn value(id: u128, text: &str) -> Content {
         Content {
@@ -241,5 +242,46 @@ mod tests {
             let json = serde_json::to_vec(entry.content()).unwrap();
             assert!(json.len() <= entry.weight(), "{} > {}", json.len(), entry.weight());
         }
+    }
+
+    #[test]
+    fn the_weight_follows_the_json_byte_for_byte() {
+        let proposal = |text: &str| Proposal {
+            id: ProposalId::from_u128(1),
+            value: Value::new(text).unwrap(),
+            until: None,
+        };
+        let spare = |text: &str| {
+            let json = serde_json::to_vec(&proposal(text)).unwrap();
+            proposal(text).weight() - json.len()
+        };
+        for byte in 0..0x80_u8 {
+            let text = char::from(byte).to_string();
+            assert_eq!(spare(&text.repeat(1_000)), spare("a"), "{text:?}");
+        }
+        assert_eq!(spare(&"∅ß".repeat(1_000)), spare("a"));
+    }
+
+    #[test]
+    fn the_weight_covers_the_json_of_the_largest_configuration() {
+        let nodes = |from: u128| (from..from + 64).map(|n| NodeId::from_u128(u128::MAX - n));
+        let mut config = EpochConfig::new(Epoch(u64::MAX >> 11), nodes(0));
+        config.learners = nodes(64).collect();
+        let content = Content { epoch: Epoch(u64::MAX >> 11), kind: Kind::Config(config) };
+        let entry = Entry::after(Position::GENESIS, content);
+        let json = serde_json::to_vec(entry.content()).unwrap().len();
+        assert!((json..2 * json).contains(&entry.weight()), "{json}, {}", entry.weight());
+    }
+
+    #[test]
+    fn an_entry_follows_one_position_only() {
+        let log = Entry::chain(Position::GENESIS, [value(1, "a"), value(2, "b")]);
+        let (first, second) = (&log[0], &log[1]);
+        assert_eq!((first.parent(), second.parent()), (Position::GENESIS, first.position()));
+        assert_eq!(second.epoch(), Epoch(1));
+        assert!(second.follows(first.position()));
+        let hash = first.position().hash;
+        assert!(!second.follows(Position { slot: Slot(0), hash }), "another slot");
+        assert!(!second.follows(Position { hash: Digest::ZERO, ..first.position() }));
     }
 }

@@ -233,6 +233,63 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_weighed_and_one_alone_always_fits() {
+        let settings =
+            Settings { pending_bytes_max: 2 * proposal(1).weight(), ..Settings::default() };
+        let mut pending = Pending::default();
+        for id in [1, 2] {
+            assert_eq!(pending.take(Time::ZERO, &settings, proposal(id)), Ok(()));
+        }
+        assert_eq!(pending.take(Time::ZERO, &settings, proposal(3)), Err(Rejection::Busy));
+        assert_eq!(pending.len(), 2);
+        for id in [1, 2] {
+            assert!(pending.done(ProposalId::from_u128(id)).is_some());
+        }
+        assert_eq!(pending.weight, 0);
+        let large = Value::new("x".repeat(1_000)).unwrap();
+        let large = Proposal { value: large, ..proposal(4) };
+        assert_eq!(pending.take(Time::ZERO, &settings, large), Ok(()));
+        assert_eq!(pending.take(Time::ZERO, &settings, proposal(5)), Err(Rejection::Busy));
+    }
+
+    #[test]
+    fn a_proposal_that_is_void_is_waited_for_no_longer() {
+        let mut pending = Pending::default();
+        for (id, until) in [(1, None), (2, Some(Slot(4))), (3, Some(Slot(5))), (4, Some(Slot(6)))] {
+            let proposal = Proposal { until, ..proposal(id) };
+            pending.take(Time::ZERO, &Settings::default(), proposal).unwrap();
+        }
+        assert_eq!(pending.expire(Slot(5)), [2, 3].map(ProposalId::from_u128));
+        assert_eq!(pending.len(), 2);
+    }
+
+    #[test]
+    fn a_proposer_queues_each_id_once_in_order_as_much_as_fits() {
+        let each = proposal(1).weight();
+        for settings in [
+            Settings { pending_max: 2, ..Settings::default() },
+            Settings { pending_bytes_max: 2 * each, ..Settings::default() },
+        ] {
+            let mut queue = Queue::default();
+            for id in [2, 2, 1, 3, 4] {
+                queue.push(&settings, proposal(id));
+            }
+            let mut pop = || queue.pop().map(|proposal| proposal.id);
+            assert_eq!(pop(), Some(ProposalId::from_u128(2)));
+            assert_eq!(pop(), Some(ProposalId::from_u128(1)));
+            assert_eq!(pop(), None);
+            assert_eq!(queue.weight, 0);
+            queue.push(&settings, proposal(2));
+            assert_eq!(queue.front(), Some(&proposal(2)), "what left may come again");
+        }
+        let settings = Settings { pending_bytes_max: each - 1, ..Settings::default() };
+        let mut queue = Queue::default();
+        queue.push(&settings, proposal(1));
+        queue.push(&settings, proposal(2));
+        assert_eq!((queue.proposals.len(), queue.weight), (1, each), "one alone always fits");
+    }
+
+    #[test]
     fn a_new_round_makes_every_waiting_proposal_due_in_order() {
         let settings = Settings::default();
         let mut pending = Pending::default();

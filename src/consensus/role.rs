@@ -183,3 +183,109 @@ fn merit(accepted: Option<Round>, last: Slot) -> (Option<Round>, Slot) {
 pub(super) fn contents<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Content> {
     entries.map(|entry| entry.content().clone()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::Kind;
+    use crate::types::{Digest, Epoch};
+
+    const OWN_COMMIT: u64 = 5;
+
+    fn at(slot: u64) -> Position {
+        Position { slot: Slot(slot), hash: Digest::new([7; 32]) }
+    }
+
+    fn node(n: usize) -> NodeId {
+        NodeId::from_u128(n as u128)
+    }
+
+    /// Promises of nodes 1, 2 and so on: accepted, the tip's slot, the commit's.
+    fn candidate(promises: &[(Option<u64>, u64, u64)]) -> Candidate {
+        let promise = |(at_index, (accepted, last, committed)): (usize, &(_, u64, u64))| {
+            let accepted = Option::<u64>::map(*accepted, Round);
+            let (last, committed) = (at(*last), at(*committed));
+            (node(at_index + 1), Promise { round: Round(9), accepted, last, committed })
+        };
+        Candidate {
+            round: Round(9),
+            until: Time::ZERO,
+            prepared: true,
+            promises: promises.iter().enumerate().map(promise).collect(),
+            passed_over: BTreeSet::new(),
+            left_out: BTreeSet::new(),
+            pull: None,
+        }
+    }
+
+    fn choice(candidate: &Candidate, own: (Option<u64>, u64)) -> Choice {
+        candidate.choose(3, at(OWN_COMMIT), (own.0.map(Round), at(own.1)))
+    }
+
+    #[test]
+    fn a_new_proposer_carries_the_tail_of_the_highest_round_then_the_longest() {
+        type Line = (Option<u64>, u64, u64);
+        let table: [(&[Line], (Option<u64>, u64), Choice); 12] = [
+            (&[(Some(0), 5, 5)], (Some(0), 5), Choice::Wait),
+            (&[(Some(0), 5, 5), (Some(0), 5, 5)], (Some(0), 5), Choice::Commit),
+            (&[(None, 5, 4), (None, 4, 3)], (None, 5), Choice::Commit),
+            (&[(None, 5, 5), (None, 5, 5)], (None, 6), Choice::Own),
+            // Who knows a later commit is asked for it before anything else.
+            (&[(Some(8), 9, 5), (Some(0), 6, 6)], (Some(0), 9), Choice::Learn(node(2), at(6))),
+            // Without an own tail any tail is one to carry.
+            (&[(None, 6, 5), (None, 5, 5)], (Some(3), 5), Choice::Tail(node(1), at(6))),
+            // The round counts before the length.
+            (&[(Some(3), 6, 5), (Some(2), 9, 5)], (Some(1), 9), Choice::Tail(node(1), at(6))),
+            (&[(Some(3), 6, 5), (Some(2), 9, 5)], (Some(4), 6), Choice::Own),
+            (&[(None, 9, 5), (Some(0), 6, 5)], (None, 8), Choice::Tail(node(2), at(6))),
+            // Of one round the longer one.
+            (&[(Some(3), 7, 5), (Some(3), 8, 5)], (Some(3), 6), Choice::Tail(node(2), at(8))),
+            // On a tie the own, which needs no fetching.
+            (&[(Some(3), 7, 5), (Some(3), 6, 5)], (Some(3), 7), Choice::Own),
+            // A tip at the commit is no tail, whatever its round.
+            (&[(Some(8), 5, 5), (Some(0), 6, 5)], (Some(0), 5), Choice::Tail(node(2), at(6))),
+        ];
+        for (promises, own, expected) in table {
+            assert_eq!(choice(&candidate(promises), own), expected, "{promises:?} own {own:?}");
+        }
+    }
+
+    #[test]
+    fn a_tail_that_was_not_what_it_should_be_is_passed_over_and_a_lost_one_left_out() {
+        let mut candidate = candidate(&[(Some(3), 8, 5), (Some(2), 7, 5), (Some(1), 6, 5)]);
+        assert_eq!(choice(&candidate, (None, 5)), Choice::Tail(node(1), at(8)));
+        candidate.passed_over.insert(node(1));
+        assert_eq!(choice(&candidate, (None, 5)), Choice::Tail(node(2), at(7)));
+        candidate.left_out.insert(node(2));
+        assert_eq!(choice(&candidate, (None, 5)), Choice::Tail(node(3), at(6)));
+        // Who is passed over has promised nevertheless; who is left out has not.
+        candidate.left_out.insert(node(3));
+        assert_eq!(choice(&candidate, (None, 5)), Choice::Wait);
+    }
+
+    #[test]
+    fn a_pulled_tail_is_whole_when_it_ends_where_it_was_said_to() {
+        let content = Content { epoch: Epoch(1), kind: Kind::Noop };
+        let log = Entry::chain(Position::GENESIS, vec![content; 4]);
+        let (start, end) = (log[0].position(), log[2].position());
+        let new = || Pull { waiting: true, ..Pull::new(Time::ZERO, node(1), start, end) };
+
+        let mut pull = new();
+        pull.take(start, &log[1..2]);
+        assert_eq!((pull.verdict(), pull.waiting), (Verdict::Open, false));
+        // Entries that do not start where the last ones ended are of another answer.
+        pull.waiting = true;
+        pull.take(start, &log[1..]);
+        assert_eq!((pull.got.len(), pull.waiting), (1, true));
+        // What stands behind the end was not promised.
+        pull.take(log[1].position(), &log[2..]);
+        assert_eq!((pull.verdict(), pull.got.len()), (Verdict::Whole, 2));
+
+        let mut elsewhere = new();
+        elsewhere.take(at(1), &log[1..2]);
+        assert_eq!(elsewhere.verdict(), Verdict::Conflict);
+        let mut other_end = Pull { end: at(3), ..new() };
+        other_end.take(start, &log[1..3]);
+        assert_eq!(other_end.verdict(), Verdict::Conflict);
+    }
+}

@@ -164,3 +164,98 @@ impl State {
 fn fits(holds: bool, why: &'static str) -> Result<(), Misfit> {
     if holds { Ok(()) } else { Err(Misfit(why)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::{Content, Kind};
+    use crate::types::{Epoch, NodeId};
+
+    fn epoch(epoch: u64) -> EpochConfig {
+        EpochConfig::new(Epoch(epoch), [NodeId::from_u128(1)])
+    }
+
+    fn log(of: u64, count: usize) -> Vec<Entry> {
+        Entry::chain(Position::GENESIS, vec![Content { epoch: Epoch(of), kind: Kind::Noop }; count])
+    }
+
+    /// Epoch 2, round 3 promised and adopted with four entries, two of them committed.
+    fn state() -> State {
+        let mut state = State::default();
+        let (after, entries) = (Position::GENESIS, log(1, 4));
+        let committed = entries[1].position();
+        for record in [
+            Record::Epoch { config: epoch(2), base: Position::GENESIS },
+            Record::Promise { round: Round(2) },
+            Record::Adopt { round: Round(3), after, entries },
+            Record::Commit { committed },
+        ] {
+            state.apply(&record).expect("it fits");
+        }
+        state
+    }
+
+    fn adopt(round: u64, after: Position, entries: &[Entry]) -> Record {
+        Record::Adopt { round: Round(round), after, entries: entries.to_vec() }
+    }
+
+    fn learn(after: Position, entries: &[Entry], committed: Position) -> Record {
+        Record::Learn { after, entries: entries.to_vec(), committed }
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_changes_nothing() {
+        let (ours, other) = (log(1, 6), log(7, 6));
+        let at = |slot: usize| ours[slot - 1].position();
+        let mut promised = state();
+        promised.apply(&Record::Promise { round: Round(5) }).expect("it fits");
+        for (what, before, record) in [
+            ("no epoch", State::default(), Record::Promise { round: Round(0) }),
+            ("no epoch", State::default(), adopt(0, Position::GENESIS, &ours[..1])),
+            ("the same epoch", state(), Record::Epoch { config: epoch(2), base: at(2) }),
+            ("an older epoch", state(), Record::Epoch { config: epoch(1), base: at(2) }),
+            ("behind the commit", state(), Record::Epoch { config: epoch(3), base: at(3) }),
+            ("the same promise", state(), Record::Promise { round: Round(3) }),
+            ("a lower promise", state(), Record::Promise { round: Round(2) }),
+            ("below the promise", promised, adopt(4, at(2), &ours[2..])),
+            ("adopted before", state(), adopt(3, at(2), &ours[2..])),
+            ("over the commit", state(), adopt(4, at(1), &other[1..])),
+            ("without the commit", state(), adopt(4, at(1), &[])),
+            ("behind nothing", state(), adopt(4, at(5), &ours[5..])),
+            ("behind another log", state(), adopt(4, other[2].position(), &other[3..])),
+            ("not chained", state(), adopt(4, at(2), &other[2..])),
+            ("with a hole", state(), adopt(4, at(2), &ours[3..])),
+            ("over the commit", state(), learn(at(1), &ours[1..3], at(3))),
+            ("without its commit", state(), learn(at(2), &ours[2..3], at(4))),
+            ("a lower commit", state(), Record::Commit { committed: at(1) }),
+            ("an unknown commit", state(), Record::Commit { committed: at(5) }),
+            ("another's commit", state(), Record::Commit { committed: other[2].position() }),
+        ] {
+            let mut after = before.clone();
+            assert!(after.apply(&record).is_err(), "{what}: {record:?}");
+            assert_eq!(after, before, "{what}: {record:?}");
+        }
+    }
+
+    #[test]
+    fn what_fits_changes_what_it_says_and_no_more() {
+        let ours = log(1, 6);
+        let at = |slot: usize| ours[slot - 1].position();
+        let mut state = state();
+        for record in [
+            // Again the commit that is known, and a log that begins before it and holds it.
+            Record::Commit { committed: at(2) },
+            Record::Promise { round: Round(4) },
+            adopt(4, at(1), &ours[1..3]),
+        ] {
+            state.apply(&record).expect("it fits");
+        }
+        assert_eq!((state.promised, state.accepted), (Some(Round(4)), Some(Round(4))));
+        assert_eq!((state.last(), state.voted, state.committed), (at(3), at(3), at(2)));
+        state.apply(&learn(at(2), &ours[2..5], at(4))).expect("it fits");
+        assert_eq!((state.last(), state.voted, state.committed), (at(5), at(3), at(4)));
+        state.apply(&Record::Epoch { config: epoch(3), base: at(4) }).expect("it fits");
+        assert_eq!((state.last(), state.voted, state.base), (at(4), at(4), at(4)));
+        assert_eq!((state.promised, state.accepted), (None, None));
+    }
+}

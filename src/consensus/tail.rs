@@ -98,3 +98,59 @@ impl Tail {
         self.entries.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::{Content, Kind};
+    use crate::types::Epoch;
+
+    fn entries(count: usize) -> Vec<Entry> {
+        let content = Content { epoch: Epoch(1), kind: Kind::Noop };
+        Entry::chain(Position::GENESIS, vec![content; count])
+    }
+
+    fn tail(count: usize) -> Tail {
+        let mut tail = Tail::new(Position::GENESIS);
+        entries(count).into_iter().for_each(|entry| tail.push(entry));
+        tail
+    }
+
+    fn held(tail: &Tail) -> Vec<u64> {
+        tail.behind(Slot(0)).map(|entry| entry.slot().0).collect()
+    }
+
+    #[test]
+    fn a_cut_leaves_what_stands_up_to_it() {
+        for (slot, left) in [(0, 0), (2, 2), (4, 4), (9, 4)] {
+            let mut tail = tail(4);
+            tail.cut(Slot(slot));
+            assert_eq!((tail.len(), tail.is_empty()), (left, left == 0), "cut behind {slot}");
+            assert_eq!(tail.last().slot, Slot(left as u64));
+        }
+    }
+
+    #[test]
+    fn only_what_is_committed_is_forgotten_the_oldest_first() {
+        for (committed, slots_max, left) in
+            [(4, 4, vec![1, 2, 3, 4]), (4, 3, vec![2, 3, 4]), (2, 0, vec![3, 4]), (4, 0, vec![])]
+        {
+            let mut tail = tail(4);
+            tail.trim(Slot(committed), slots_max, usize::MAX);
+            assert_eq!(held(&tail), left, "{committed} committed, at most {slots_max}");
+            assert_eq!(tail.before().slot.0 as usize, 4 - left.len());
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_weighed_whatever_came_and_went() {
+        let each = entries(1)[0].weight();
+        for (weight_max, left) in [(2 * each, 2), (2 * each - 1, 1), (0, 0)] {
+            let mut tail = tail(6);
+            tail.cut(Slot(4));
+            tail.trim(Slot(1), 0, usize::MAX);
+            tail.trim(Slot(4), usize::MAX, weight_max);
+            assert_eq!(tail.len(), left, "at most {weight_max} bytes");
+        }
+    }
+}

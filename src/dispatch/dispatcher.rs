@@ -229,6 +229,9 @@ mod tests {
         let long = message(None, text(limits::DATA_BYTES_MAX + 1));
         assert_eq!(dispatcher.arrived(Time::ZERO, long), Arrival::TooLong);
         assert_eq!(dispatcher.counts(Time::ZERO).remembered, 0);
+        let longest = message(None, text(limits::DATA_BYTES_MAX));
+        assert!(matches!(dispatcher.arrived(Time::ZERO, longest), Arrival::Text(_)));
+        assert_eq!(dispatcher.counts(Time::ZERO).remembered, 1);
     }
 
     #[test]

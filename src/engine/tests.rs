@@ -68,6 +68,22 @@ fn a_new_link_is_greeted_with_a_heartbeat_at_once() {
 }
 
 #[test]
+fn any_frame_of_a_peer_is_a_sign_of_life() {
+    for payload in [Payload::Ping(Default::default()), Payload::Pong(Default::default())] {
+        let mut net = Net::linked(2);
+        net.told(1);
+        net.engines.remove(&id(2));
+        for _ in 0..20 {
+            net.pass(SUSPECT_AFTER / 2);
+            let (from, payload) = (id(2), payload.clone());
+            let message = Message { id: ID, from, to: Some(id(1)), timestamp: 0, payload };
+            net.input(1, Input::Frame(message));
+        }
+        assert_eq!(net.statuses(1), [], "{payload:?}");
+    }
+}
+
+#[test]
 fn a_silent_peer_is_asked_and_then_given_up_within_the_bounds() {
     let mut net = Net::linked(3);
     net.told(1);
@@ -211,6 +227,7 @@ fn a_stranger_is_named_and_not_heard() {
     assert_eq!(net.told(1), [expected]);
     net.input(1, Input::LinkDown { peer: stranger });
     assert_eq!(net.told(1), []);
+    assert_eq!(net.engines[&id(1)].status(net.now).strangers, 2);
 }
 
 #[test]

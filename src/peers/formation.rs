@@ -248,7 +248,10 @@ mod tests {
     fn nothing_is_announced_before_every_line_is_met() {
         let mut formation = Formation::new(id(1), 2);
         formation.met(0, id(1));
-        formation.met(7, id(9));
+        for not_listed in [2, 7] {
+            formation.met(not_listed, id(9));
+        }
+        assert!(formation.is_bounded());
         assert_eq!(said(&formation).founders, None);
         assert_eq!(formation.progress().unwrap().unmet, [1]);
         formation.met(1, id(2));
@@ -352,9 +355,14 @@ mod tests {
         let mut a = node(1, [1, 2]);
         let unsorted = Beat { founders: Some(ids([2, 1])), ..Beat::default() };
         assert!(a.hear(id(2), &unsorted).is_err());
-        let many = (0..=limits::MEMBERS_MAX as u128).map(id).collect();
+        let twice = Beat { founders: Some(ids([1, 2, 2])), ..Beat::default() };
+        assert!(a.hear(id(2), &twice).is_err());
+        let most = || (1..=limits::MEMBERS_MAX as u128).map(id);
+        let many = [id(0)].into_iter().chain(most()).collect();
         let large = Beat { founded: Some(many), ..Beat::default() };
         assert!(a.hear(id(2), &large).is_err());
         assert_eq!(a.agreed(), None);
+        let largest = Beat { founders: Some(most().collect()), ..Beat::default() };
+        assert!(a.hear(id(2), &largest).is_ok());
     }
 }

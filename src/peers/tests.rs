@@ -84,6 +84,31 @@ fn a_link_beyond_what_the_table_holds_is_not_heard() {
 }
 
 #[test]
+fn a_broken_link_is_no_link() {
+    let mut machine = linked();
+    assert!(machine.has_links() && machine.is_linked(PEER));
+    machine.step(at(1), Input::LinkDown { peer: PEER });
+    assert!(!machine.has_links() && !machine.is_linked(PEER));
+}
+
+#[test]
+fn who_says_that_it_leaves_is_lost_once() {
+    let mut machine = linked();
+    let leaving = Beat { leaving: true, ..Beat::default() };
+    let mut tell = || machine.step(at(1), Input::Beat { from: PEER, beat: leaving.clone() }).lost;
+    assert_eq!(tell(), [PEER]);
+    assert_eq!(tell(), []);
+}
+
+#[test]
+fn how_far_the_forming_has_come_is_told_until_it_is_done() {
+    let mut machine = machine(ME, 2);
+    assert_eq!(machine.progress().map(|progress| progress.unmet), Some(vec![0, 1]));
+    machine.step(at(0), Input::Formed { members: vec![ME, PEER], is_first: true });
+    assert_eq!(machine.progress(), None);
+}
+
+#[test]
 fn a_node_alone_asks_for_no_wake() {
     let mut machine = machine(ME, 0);
     assert_eq!(machine.wake(), Some(at(0)));

@@ -166,3 +166,87 @@ impl RefusalCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(min: u32, max: u32) -> ProtocolRange {
+        ProtocolRange { min, max }
+    }
+
+    #[test]
+    fn two_ranges_overlap_if_one_version_is_in_both() {
+        for (one, other, overlap) in [
+            (range(1, 1), range(1, 1), true),
+            (range(1, 1), range(2, 2), false),
+            (range(1, 2), range(2, 3), true),
+            (range(1, 4), range(2, 3), true),
+            (range(1, 2), range(3, 4), false),
+        ] {
+            assert_eq!(one.overlaps(other), overlap, "{one} and {other}");
+            assert_eq!(other.overlaps(one), overlap, "{other} and {one}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_shown_as_people_would_say_it() {
+        assert_eq!(range(1, 1).to_string(), "1");
+        assert_eq!(range(1, 3).to_string(), "1 to 3");
+    }
+
+    #[test]
+    fn a_name_is_short_and_printable() {
+        for name in ["n", "östlich 1", &"n".repeat(limits::NAME_BYTES_MAX)] {
+            assert!(is_presentable(name), "{name:?}");
+        }
+        for name in ["", "a\nb", "\u{1b}[2J", &"n".repeat(limits::NAME_BYTES_MAX + 1)] {
+            assert!(!is_presentable(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_hello_is_presentable_if_all_that_people_see_of_it_is() {
+        let hello = |cluster: &str, name: &str, host: Option<&str>| {
+            let hello = Hello {
+                protocol: ProtocolRange::OURS,
+                cluster: cluster.to_owned(),
+                node: NodeId::from_u128(1),
+                key: Hex([0; 32]),
+                nonce: Hex([0; 32]),
+                boot: 0,
+                instance: Hex([0; 16]),
+                dial: 0,
+                name: name.to_owned(),
+                host: host.map(str::to_owned),
+                port: 1,
+                capabilities: Vec::new(),
+            };
+            hello.is_presentable()
+        };
+        assert!(hello("c", "n", None));
+        assert!(hello("c", "n", Some("host")) && hello("c", "n", Some(&"h".repeat(255))));
+        assert!(!hello("", "n", None) && !hello("c", "\0", None));
+        for host in ["", "a b", "a\tb", "a\u{7f}b", &"h".repeat(256)] {
+            assert!(!hello("c", "n", Some(host)), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_a_word_of_its_own() {
+        use RefusalCode::*;
+        let all = [
+            (WrongCluster, "wrong_cluster"),
+            (WrongProtocol, "wrong_protocol"),
+            (BadId, "bad_id"),
+            (BadProof, "bad_proof"),
+            (BadHello, "bad_hello"),
+            (DuplicateIdentity, "duplicate_identity"),
+            (DuplicateLink, "duplicate_link"),
+            (Full, "full"),
+        ];
+        for (code, word) in all {
+            assert_eq!(code.as_str(), word);
+        }
+    }
+}

@@ -74,3 +74,28 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
         deserializer.deserialize_str(Digits)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_hex_is_refused_with_what_is_expected() {
+        let expected = "6 lower-case hex digits are expected";
+        for text in ["", "00000", "0000000", "00000g", "00000A", "é0000"] {
+            let error = text.parse::<Hex<3>>().expect_err(text);
+            assert_eq!(error.to_string(), expected, "{text:?}");
+            let error = serde_json::from_str::<Hex<3>>(&format!("{text:?}")).expect_err(text);
+            assert!(error.to_string().contains("expected 6 lower-case hex digits"), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_byte_reads_as_it_is_written() {
+        for byte in 0..=u8::MAX {
+            let hex = Hex([byte, !byte]);
+            assert_eq!(hex.to_string().parse(), Ok(hex));
+            assert_eq!(format!("{hex:?}"), format!("{byte:02x}{:02x}", !byte));
+        }
+    }
+}

@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn numbers_stay_within_what_every_reader_holds() {
-        for fine in ["9007199254740991", "-9007199254740991", "-1", "0.5", "1e3"] {
+        let largest = ["9007199254740991", "-9007199254740991", "9007199254740991.0"];
+        for fine in largest.into_iter().chain(["-1", "0.5", "1e3"]) {
             assert_eq!(check(fine), Ok(()), "{fine}");
         }
         for wrong in
@@ -210,6 +211,10 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(check(&nested(limits::JSON_DEPTH_MAX)), Ok(()));
         assert_eq!(check(&nested(limits::JSON_DEPTH_MAX + 1)), Err(DecodeError::TooDeep));
+        let objects = |depth: usize| format!("{}0{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        assert_eq!(check(&objects(limits::JSON_DEPTH_MAX)), Ok(()));
+        assert_eq!(check(&objects(limits::JSON_DEPTH_MAX + 1)), Err(DecodeError::TooDeep));
+        assert_eq!(check(&objects(limits::JSON_DEPTH_MAX + 2)), Err(DecodeError::TooDeep));
         assert_eq!(check(&"[{\"a\":".repeat(10_000)), Err(DecodeError::TooDeep));
     }
 
