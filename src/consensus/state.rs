@@ -207,6 +207,7 @@ mod tests {
     fn a_record_that_does_not_fit_changes_nothing() {
         let (ours, other) = (log(1, 6), log(7, 6));
         let at = |slot: usize| ours[slot - 1].position();
+        let fork = Entry::chain(at(1), [other[1].content().clone(), other[2].content().clone()]);
         let mut promised = state();
         promised.apply(&Record::Promise { round: Round(5) }).expect("it fits");
         for (what, before, record) in [
@@ -219,13 +220,14 @@ mod tests {
             ("a lower promise", state(), Record::Promise { round: Round(2) }),
             ("below the promise", promised, adopt(4, at(2), &ours[2..])),
             ("adopted before", state(), adopt(3, at(2), &ours[2..])),
-            ("over the commit", state(), adopt(4, at(1), &other[1..])),
+            ("over the commit", state(), adopt(4, at(1), &fork)),
             ("without the commit", state(), adopt(4, at(1), &[])),
             ("behind nothing", state(), adopt(4, at(5), &ours[5..])),
             ("behind another log", state(), adopt(4, other[2].position(), &other[3..])),
             ("not chained", state(), adopt(4, at(2), &other[2..])),
             ("with a hole", state(), adopt(4, at(2), &ours[3..])),
             ("over the commit", state(), learn(at(1), &ours[1..3], at(3))),
+            ("over the commit", state(), learn(at(1), &fork, fork[1].position())),
             ("without its commit", state(), learn(at(2), &ours[2..3], at(4))),
             ("a lower commit", state(), Record::Commit { committed: at(1) }),
             ("an unknown commit", state(), Record::Commit { committed: at(5) }),

@@ -1,6 +1,7 @@
 //! A cluster of machines on one table: messages handed over in order, syncs when told.
 //! The simulator does this at length; here single rules are looked at closely.
 
+mod lies;
 mod rules;
 
 use std::collections::{BTreeMap, VecDeque};
