@@ -213,3 +213,52 @@ fn a_stranger_and_another_epoch_are_not_heard() {
     let fx = say(&mut table, 2, prepare());
     assert_eq!(fx.persist, [Record::Promise { round: Round(4) }]);
 }
+
+/// The first member led round 0 and comes back without its log: it knows the epoch and nothing else.
+fn forgetful_first() -> Table {
+    let mut table = third();
+    table.kill(node(1));
+    let mut disk = State::default();
+    let config = table.config.clone();
+    disk.apply(&Record::Epoch { config, base: Position::GENESIS }).expect("it fits");
+    table.start(node(1), disk);
+    table
+}
+
+fn step_first(table: &mut Table, input: Input) -> Effects {
+    let now = table.now;
+    table.seats.get_mut(&node(1)).expect("it runs").machine.step(now, input)
+}
+
+#[test]
+fn a_proposer_does_not_open_round_0_again_when_another_has_adopted_it() {
+    let mut table = forgetful_first();
+    let beat = beat(&table, 2);
+    assert_eq!(beat.accepted, Some(Round(0)));
+    let heard = step_first(&mut table, Input::Beat { from: node(2), beat });
+    let ticked = step_first(&mut table, Input::Tick);
+    assert_eq!([halts(&heard), halts(&ticked)].concat(), [Halt::Forgot { peer: node(2) }]);
+    assert_eq!([heard.persist, ticked.persist].concat(), []);
+}
+
+#[test]
+fn a_vote_for_more_than_the_proposer_holds_stops_it_before_and_after_its_record_is_synced() {
+    for is_synced in [false, true] {
+        let mut table = forgetful_first();
+        let opened = step_first(&mut table, Input::Tick);
+        assert!(matches!(opened.persist[..], [Record::Adopt { round: Round(0), .. }]));
+        if is_synced {
+            let synced = Input::Synced { through: 1, took: Duration::ZERO };
+            step_first(&mut table, synced);
+            step_first(&mut table, Input::Tick);
+            let standing = table.seats[&node(1)].machine.standing(table.now);
+            assert!(standing.leading, "it leads again: nobody has told it otherwise");
+        }
+        let voted = commit(&table);
+        let vote = Vote { round: Round(0), voted, committed: Position::GENESIS };
+        let message = Message { epoch: EPOCH, body: Body::Vote(vote) };
+        let fx = step_first(&mut table, Input::Message { from: node(2), message });
+        assert_eq!(halts(&fx), [Halt::Forgot { peer: node(2) }], "synced: {is_synced}");
+        assert_eq!(fx.persist, []);
+    }
+}
