@@ -266,6 +266,42 @@ async fn a_hello_that_does_not_fit_is_refused_by_code() {
 }
 
 #[tokio::test]
+async fn a_proof_by_another_key_is_refused() {
+    let mut node = Node::start();
+    let mut liar = Stranger::new(1);
+    liar.key = SigningKey::from_bytes(&[2; 32]);
+    let mut wire = liar.link(&node).await;
+    assert_eq!(wire.refused().await, "bad_proof");
+    node.serves().await;
+}
+
+#[tokio::test]
+async fn a_replayed_handshake_is_refused() {
+    let mut node = Node::start();
+    let honest = Stranger::new(1);
+    let (_first, theirs) = honest.greet(&node).await;
+    let recorded = honest.proof(&theirs);
+    let (mut replay, _) = honest.greet(&node).await;
+    replay.send(&recorded).await;
+    assert_eq!(replay.refused().await, "bad_proof");
+    node.serves().await;
+}
+
+#[tokio::test]
+async fn a_message_from_somebody_else_closes_the_link() {
+    let mut node = Node::start();
+    let liar = Stranger::new(1);
+    let mut wire = liar.link(&node).await;
+    assert!(matches!(node.next().await, Incoming::LinkUp { .. }));
+    let mut spoofed = liar.message(Payload::Data("mine".into()));
+    spoofed.from = node.transport.node();
+    wire.send(&spoofed).await;
+    assert_eq!(node.next().await, Incoming::LinkDown { peer: liar.id() });
+    assert_eq!(wire.next().await, None);
+    node.serves().await;
+}
+
+#[tokio::test]
 async fn garbage_on_a_link_closes_it_and_unknown_kinds_do_not() {
     let mut node = Node::start();
     let peer = Stranger::new(1);
