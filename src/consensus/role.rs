@@ -225,7 +225,8 @@ mod tests {
     #[test]
     fn a_new_proposer_carries_the_tail_of_the_highest_round_then_the_longest() {
         type Line = (Option<u64>, u64, u64);
-        let table: [(&[Line], (Option<u64>, u64), Choice); 12] = [
+        type Case<'c> = (&'c [Line], (Option<u64>, u64), Choice);
+        let table: [Case<'_>; 12] = [
             (&[(Some(0), 5, 5)], (Some(0), 5), Choice::Wait),
             (&[(Some(0), 5, 5), (Some(0), 5, 5)], (Some(0), 5), Choice::Commit),
             (&[(None, 5, 4), (None, 4, 3)], (None, 5), Choice::Commit),
