@@ -277,7 +277,7 @@ impl Driver {
             }
             Command::Relist { listed, redial_min, redial_max, reply } => {
                 // Who asked may have gone.
-                let _ = reply.send(self.relist(now, listed, redial_min, redial_max));
+                let _ = reply.send(self.relist(listed, redial_min, redial_max));
             }
             Command::Status { reply } => {
                 // Who asked may have gone.
@@ -289,14 +289,13 @@ impl Driver {
 
     fn relist(
         &mut self,
-        now: Time,
         listed: Vec<Address>,
         redial_min: Duration,
         redial_max: Duration,
     ) -> Result<(), RelistError> {
         let transport = self.executor.sockets();
         if !transport.is_listed(&listed) {
-            if self.engine.status(now).log.config.is_none() {
+            if self.engine.epoch().is_none() {
                 return Err(RelistError::NotFormed);
             }
             let (old, new) = (transport.listed(), listed.len());

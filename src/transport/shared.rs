@@ -110,7 +110,8 @@ pub(crate) enum Verdict {
 /// What a peer is told that finds no place.
 pub(crate) fn no_place() -> String {
     format!(
-        "{} nodes that are no members are linked, the most that can be; a member finds a place: see what          these nodes are, and which cluster this one belongs to",
+        "{} nodes that are no members are linked, the most that can be; a member finds a place: see what \
+         these nodes are, and which cluster this one belongs to",
         limits::LINKS_TO_STRANGERS_MAX
     )
 }
