@@ -3,7 +3,7 @@
 //! How far it has come stands in the data directory, durably, after each success. Entries are read from
 //! the log, a bounded page at a time, so that a slow command costs no memory; nothing waits for it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::failure::{Code, Failure};
 use crate::consensus::Entry;
 use crate::runtime::{FailureClass, Handle, NODE_TARGET};
+use crate::storage::replace;
 use crate::types::{Position, Slot, Value};
 
 /// The file that says how far the command has come.
@@ -189,17 +190,11 @@ impl Hook {
     }
 }
 
-/// Writes how far the command has come, durably: aside, synced, renamed, the directory synced. On a thread of
-/// its own: the node does not wait for this sync either.
+/// Writes how far the command has come, durably. On a thread of its own: the node does not wait for this
+/// sync either.
 async fn save(directory: PathBuf, done: Position) -> io::Result<()> {
-    let saving = tokio::task::spawn_blocking(move || {
-        let aside = directory.join(format!("{FILE}.tmp"));
-        let mut file = File::create(&aside)?;
-        write!(file, "{FORMAT}\n{} {}\n", done.slot, done.hash)?;
-        file.sync_all()?;
-        fs::rename(&aside, directory.join(FILE))?;
-        File::open(&directory)?.sync_all()
-    });
+    let text = format!("{FORMAT}\n{} {}\n", done.slot, done.hash);
+    let saving = tokio::task::spawn_blocking(move || replace(&directory, FILE, text.as_bytes()));
     saving.await.map_err(io::Error::other)?
 }
 

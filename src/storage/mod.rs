@@ -25,6 +25,6 @@ pub use durable::DurableLog;
 pub use error::{LogError, next_step};
 pub use log::{Log, Recovered};
 pub use memory::{MemoryDisk, MemoryFile};
-pub use real::RealDisk;
+pub use real::{RealDisk, replace};
 pub use recovery::{LOG_FORMAT, inspect};
 pub use settings::Settings;

@@ -1,7 +1,7 @@
 //! A directory of the file system, locked for this process.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,6 +52,25 @@ impl RealDisk {
         }
         Ok(Self(Arc::new(Directory { path: path.to_owned(), handle, _lock: lock })))
     }
+}
+
+/// Writes a small file of `directory` whole or not at all, for this user alone: aside, synced, renamed, the
+/// directory synced. For files that are not the log's, by whoever uses the directory.
+///
+/// # Errors
+/// What the system says.
+pub fn replace(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let aside = directory.join(format!("{name}.tmp"));
+    // One left by a crash may have other rights.
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&aside, directory.join(name))?;
+    File::open(directory)?.sync_all()
 }
 
 /// Makes `path` and what is missing above it; each new name is synced in its parent.

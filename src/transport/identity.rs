@@ -1,13 +1,13 @@
 //! Who this node is, for as long as its data directory lives: an ed25519 key and a count of starts.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 
-use crate::storage::next_step;
+use crate::storage::{next_step, replace};
 use crate::types::NodeId;
 use crate::wire::Hex;
 
@@ -75,7 +75,7 @@ impl Identity {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = SigningKey::from_bytes(&random());
                 let text = format!("{KEY_TAG}\n{}\n", Hex(key.to_bytes()));
-                replace(dir, KEY_FILE, text.as_bytes())?;
+                write(dir, KEY_FILE, text.as_bytes())?;
                 key
             }
             Err(error) => return Err(failed("read", &path)(error)),
@@ -169,29 +169,12 @@ fn count_boot(dir: &Path) -> Result<u64, IdentityError> {
         Err(error) => return Err(failed("read", &path)(error)),
     };
     let boot = last.saturating_add(1);
-    replace(dir, BOOT_FILE, format!("{boot}\n").as_bytes())?;
+    write(dir, BOOT_FILE, format!("{boot}\n").as_bytes())?;
     Ok(boot)
 }
 
-/// Writes a file whole or not at all: aside, synced, renamed, the directory synced.
-fn replace(dir: &Path, name: &str, content: &[u8]) -> Result<(), IdentityError> {
-    let path = dir.join(name);
-    let aside = dir.join(format!("{name}.tmp"));
-    // One left by a crash may have other rights.
-    match fs::remove_file(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failed("remove", &aside)(error));
-        }
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&aside).map_err(failed("create", &aside))?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed("write", &aside))?;
-    fs::rename(&aside, &path).map_err(failed("rename to", &path))?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", dir))
+fn write(dir: &Path, name: &str, content: &[u8]) -> Result<(), IdentityError> {
+    replace(dir, name, content).map_err(failed("write", &dir.join(name)))
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
