@@ -63,12 +63,17 @@ impl Node {
     /// All that is told up to what `is_it`, that included.
     async fn until(&mut self, is_it: impl Fn(&Incoming) -> bool) -> Vec<Incoming> {
         let mut told = Vec::new();
-        loop {
-            told.push(self.next().await);
-            if is_it(told.last().unwrap()) {
-                return told;
+        let work = async {
+            loop {
+                told.push(self.inbox.recv().await.expect("the transport lives"));
+                if is_it(told.last().expect("just added")) {
+                    return;
+                }
             }
-        }
+        };
+        // Of all together: links that come and go for ever are no progress.
+        tokio::time::timeout(PATIENCE, work).await.expect("it is told in time");
+        told
     }
 
     async fn until_up(&mut self, with: NodeId) {
