@@ -9,7 +9,7 @@ use crate::sim::disk::{Damage, Left};
 use crate::sim::doom::Doom;
 use crate::sim::fault::Fault;
 use crate::sim::happening::Happening;
-use crate::sim::node::{Process, SPINS_MAX};
+use crate::sim::node::{Process, SPIN, SPINS_MAX};
 use crate::sim::rng::mix;
 use crate::storage::LogError;
 use crate::types::{Epoch, Position};
@@ -127,12 +127,14 @@ impl Cluster {
             self.arm(node);
             return;
         }
-        let spins = if process.spins.0 == now { process.spins.1 + 1 } else { 0 };
-        process.spins = (now, spins);
+        // A clock with drift reads a nanosecond more with each of them.
+        let (since, spins) = process.spins;
+        let is_same = now.since(since) < SPIN;
+        process.spins = if is_same { (since, spins + 1) } else { (now, 0) };
         if spins > SPINS_MAX {
             self.judge(
                 Some(node),
-                Err((Invariant::TimerArmed, format!("woke {spins} times at {now}"))),
+                Err((Invariant::TimerArmed, format!("woke {spins} times from {since} to {now}"))),
             );
             return;
         }

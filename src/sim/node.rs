@@ -1,6 +1,7 @@
 //! One simulated machine: a disk that outlives the processes on it, and at most one process.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::consensus::Record;
 use crate::engine::Engine;
@@ -45,15 +46,18 @@ pub(super) struct Process {
     pub(super) stands_since: Option<Moment>,
     /// The earliest wake-up planned.
     pub(super) armed: Option<Moment>,
-    /// How often in a row the process woke at one and the same moment.
+    /// Since when and how often in a row the process woke within [`SPIN`].
     pub(super) spins: (Time, u32),
 }
 
 /// How much waits for a stopped process.
 pub(super) const HELD_MAX: usize = 4_096;
 
-/// How often a process may wake at one moment before it counts as spinning.
+/// How often a process may wake within [`SPIN`] before it counts as spinning.
 pub(super) const SPINS_MAX: u32 = 64;
+
+/// As good as one moment.
+pub(super) const SPIN: Duration = Duration::from_micros(1);
 
 /// The id of the node with this index: ids stand in the order of the nodes.
 pub(super) fn id(index: usize) -> NodeId {
