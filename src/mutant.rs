@@ -217,6 +217,8 @@ mutants! {
     BodyNotChecked => "damage in an entry not noticed",
     /// The lock on the directory is not taken.
     LockIgnored => "directory used by two processes",
+    /// What the count of starts says of a log is not asked (R15).
+    LostLogIgnored => "lost log taken for a new one",
 }
 
 #[cfg(not(any(test, feature = "mutants")))]

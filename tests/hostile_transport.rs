@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use ed25519_dalek::{Signer, SigningKey};
 use quorate::limits;
+use quorate::storage::MemoryDisk;
 use quorate::transport::{Identity, Incoming, Transport, TransportConfig};
 use quorate::types::{MessageId, NodeId};
 use quorate::wire::{
@@ -23,7 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Node {
     transport: Transport,
     inbox: mpsc::Receiver<Incoming>,
-    _dir: tempfile::TempDir,
 }
 
 impl Node {
@@ -32,13 +32,12 @@ impl Node {
     }
 
     fn start_with(change: impl FnOnce(&mut TransportConfig)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
         let mut config = TransportConfig::new("demo", "n1", 0);
         config.bind = Some([127, 0, 0, 1].into());
         change(&mut config);
         let (told, inbox) = mpsc::channel(64);
-        let identity = Identity::open(dir.path(), false).unwrap();
-        Self { transport: Transport::start(identity, config, told).unwrap(), inbox, _dir: dir }
+        let identity = Identity::open(&MemoryDisk::default()).unwrap().in_life(1);
+        Self { transport: Transport::start(identity, config, told).unwrap(), inbox }
     }
 
     async fn next(&mut self) -> Incoming {

@@ -8,7 +8,7 @@ use quorate::sim::{self, Faults, Options, Summary};
 
 /// Seeds that are worth running first, and the drawing that they belong to.
 const KNOWN: (u32, [u64; 1]) = (
-    2,
+    3,
     [
         // The longest recovery of the first thousands.
         741,
@@ -78,4 +78,15 @@ fn every_shape_of_partition_heals() {
         };
         all_well(0..60, &options);
     }
+}
+
+#[test]
+fn every_invariant_is_explained() {
+    let text = include_str!("../docs/TESTING.md");
+    let is_explained = |name: &str| {
+        text.lines().any(|line| line.starts_with("| `") && line.contains(&format!("`{name}`")))
+    };
+    let missing: Vec<_> =
+        sim::Invariant::ALL.iter().filter(|it| !is_explained(it.name())).collect();
+    assert!(missing.is_empty(), "docs/TESTING.md does not explain {missing:?}");
 }

@@ -2,6 +2,8 @@
 
 #[path = "support/bytes.rs"]
 mod bytes;
+#[path = "storage_crash/lost.rs"]
+mod lost;
 #[path = "support/scribe.rs"]
 mod scribe;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quorate::config::Address;
 use quorate::consensus;
+use quorate::storage::{RealDisk, count_start};
 use quorate::transport::{Identity, Incoming, SendError, StartError, Transport, TransportConfig};
 use quorate::types::{Epoch, MessageId, NodeId, Round};
 use quorate::wire::{HeartBeat, Payload};
@@ -29,10 +30,15 @@ fn config(port: u16, listed: &[u16]) -> TransportConfig {
     config
 }
 
+/// Who lives in `dir`, started once more.
+fn identity(dir: &Path) -> Identity {
+    let disk = RealDisk::open(dir).unwrap();
+    Identity::open(&disk).unwrap().in_life(count_start(&disk).unwrap())
+}
+
 fn try_start(dir: &Path, config: TransportConfig) -> Result<Node, StartError> {
     let (told, inbox) = mpsc::channel(64);
-    let identity = Identity::open(dir, false).unwrap();
-    Ok(Node { transport: Transport::start(identity, config, told)?, inbox })
+    Ok(Node { transport: Transport::start(identity(dir), config, told)?, inbox })
 }
 
 fn start(dir: &Path, config: TransportConfig) -> Node {
@@ -291,6 +297,7 @@ async fn of_two_processes_of_one_count_exactly_one_goes_on() {
     let mut b = start(b_dir.path(), config(0, &[a.port()]));
     a.until_up(b.id()).await;
     std::fs::copy(b_dir.path().join("identity"), copy_dir.path().join("identity")).unwrap();
+    std::fs::write(copy_dir.path().join("boot"), "0\n").unwrap();
     let mut copy = start(copy_dir.path(), config(0, &[a.port()]));
     assert_eq!(copy.id(), b.id());
     let (by, is_copy) = tokio::select! {
@@ -307,7 +314,7 @@ async fn of_two_processes_of_one_count_exactly_one_goes_on() {
 async fn two_processes_that_meet_know_which_is_the_older() {
     for dials in ["older", "newer"] {
         let b_dir = dir();
-        let identities = [(); 2].map(|()| Identity::open(b_dir.path(), false).unwrap());
+        let identities = [(); 2].map(|()| identity(b_dir.path()));
         let [older, newer] = identities;
         let (mut older, mut newer) = if dials == "newer" {
             let older = start_as(older, config(0, &[]));

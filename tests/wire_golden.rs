@@ -302,12 +302,13 @@ fn payload() -> impl Strategy<Value = Payload> {
             nodes(),
             prop::option::of(nodes()),
             prop::option::of(nodes()),
-            any::<bool>(),
+            any::<[bool; 2]>(),
             prop::option::of(beat())
         )
-            .prop_map(|(hears, founders, founded, leaving, log)| Payload::HeartBeat(
-                HeartBeat { peers: peers::Beat { hears, founders, founded, leaving }, log }
-            )),
+            .prop_map(|(hears, founders, founded, [forming, leaving], log)| {
+                let peers = peers::Beat { hears, forming, founders, founded, leaving };
+                Payload::HeartBeat(HeartBeat { peers, log })
+            }),
         (small(), body()).prop_map(|(epoch, body)| {
             Payload::Consensus(consensus::Message { epoch: Epoch(epoch), body })
         }),

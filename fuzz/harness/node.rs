@@ -175,6 +175,7 @@ impl Host {
             _ => Some(some(script)),
         };
         peers::Beat {
+            forming: marks % 2 == 1,
             founders: list(1, script),
             founded: list(4, script),
             hears: list(16, script).unwrap_or_default(),

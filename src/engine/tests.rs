@@ -269,11 +269,9 @@ fn a_founder_that_missed_the_start_joins_when_it_is_back() {
     net.meet(1, [1, 2, 3]);
     net.kill(1);
     net.engines.insert(id(1), fresh);
+    // Whoever of the others is there is enough.
     net.link(1, 2);
-    net.link(1, 3);
     net.meet(1, [1, 2]);
-    assert_eq!(net.engines[&id(1)].epoch(), None);
-    net.meet(1, [1, 2, 3]);
     assert_eq!(net.engines[&id(1)].epoch(), net.engines[&id(2)].epoch());
     assert!(net.engines[&id(1)].epoch().is_some());
 }

@@ -4,8 +4,9 @@
 //! whom it met, and itself (so lists with and without the own address make the same set). It
 //! announces that set in its heartbeats. Who hears every node of its set announce the same set
 //! starts epoch 1 with these founders. A founder that missed the moment (slow, or crashed before
-//! it stored the epoch) announces still; a node that holds epoch 1 answers with its founders as
-//! long as anyone announces, and who finds itself among them joins.
+//! it stored the epoch) says that it is forming still; a node that holds epoch 1 answers with its founders as
+//! long as anyone does, and who finds itself among them joins. Who does not is a stranger, and knows it, whoever
+//! else of its list is gone.
 //!
 //! Why it is safe. Epoch 1 of a set starts at some node only after all of the set announced that set:
 //! one founder with another list is enough to stop it. A node stores one epoch 1 in its life and
@@ -39,8 +40,8 @@ pub(super) struct Formation {
     me: NodeId,
     listed: usize,
     met: BTreeMap<usize, NodeId>,
-    /// What linked peers announce. Bounded by the table of peers.
-    announced: BTreeMap<NodeId, Vec<NodeId>>,
+    /// What linked peers that are forming announce: nothing until they met all. Bounded by the table of peers.
+    announced: BTreeMap<NodeId, Option<Vec<NodeId>>>,
     /// What was last said of a peer's list: to say it once. Bounded like `announced`.
     complaints: BTreeMap<NodeId, Event>,
     formed: Option<Formed>,
@@ -98,7 +99,7 @@ impl Formation {
     /// Writes this node's part of a heartbeat.
     pub(super) fn speak(&self, beat: &mut Beat) {
         match &self.formed {
-            None => beat.founders = self.founders(),
+            None => (beat.forming, beat.founders) = (true, self.founders()),
             Some(formed) if formed.is_first && !self.announced.is_empty() => {
                 beat.founded = Some(formed.members.clone());
             }
@@ -114,15 +115,11 @@ impl Formation {
             }
         }
         let mut hearing = Hearing::default();
-        match &beat.founders {
-            Some(theirs) if self.announced.get(&from) != Some(theirs) => {
-                self.announced.insert(from, theirs.clone());
-                hearing.answer = self.formed.is_some();
-            }
-            Some(_) => {}
-            None => {
-                self.announced.remove(&from);
-            }
+        if !is_forming(beat) {
+            self.announced.remove(&from);
+        } else if self.announced.get(&from) != Some(&beat.founders) {
+            self.announced.insert(from, beat.founders.clone());
+            hearing.answer = self.formed.is_some();
         }
         hearing.found = self.joined(beat).or_else(|| self.agreed());
         hearing.complaint = match self.objection(from, beat) {
@@ -142,9 +139,12 @@ impl Formation {
     /// The founders, if this node is not formed and all of them announce the same set.
     pub(super) fn agreed(&self) -> Option<Vec<NodeId>> {
         let founders = self.founders().filter(|_| self.formed.is_none())?;
-        let agrees =
-            |node: &NodeId| *node == self.me || self.announced.get(node) == Some(&founders);
+        let agrees = |node: &NodeId| *node == self.me || self.announces(node, &founders);
         founders.iter().all(agrees).then_some(founders)
+    }
+
+    fn announces(&self, node: &NodeId, founders: &[NodeId]) -> bool {
+        self.announced.get(node).is_some_and(|theirs| theirs.as_deref() == Some(founders))
     }
 
     pub(super) fn progress(&self) -> Option<Progress> {
@@ -153,8 +153,7 @@ impl Formation {
         }
         let unmet = (0..self.listed).filter(|line| !self.met.contains_key(line)).collect();
         let founders = self.founders().unwrap_or_default();
-        let agrees =
-            |node: &NodeId| *node == self.me || self.announced.get(node) == Some(&founders);
+        let agrees = |node: &NodeId| *node == self.me || self.announces(node, &founders);
         let waiting_for = founders.iter().filter(|node| !agrees(node)).copied().collect();
         Some(Progress { listed: self.listed, unmet, waiting_for })
     }
@@ -194,7 +193,7 @@ impl Formation {
             (theirs != ours).then_some(Event::ListsDiffer { peer: from, theirs, ours })
         };
         match (&self.formed, &beat.founders, &beat.founded) {
-            (Some(formed), Some(_), _) if !formed.members.contains(&from) => {
+            (Some(formed), _, _) if is_forming(beat) && !formed.members.contains(&from) => {
                 Some(Event::NotAMember { node: from, members: formed.members.clone() })
             }
             (Some(formed), Some(theirs), _) => differ(theirs, &formed.members),
@@ -207,6 +206,11 @@ impl Formation {
             (Some(_), None, _) | (None, None, None) => None,
         }
     }
+}
+
+/// Whoever announces founders is forming, whether it says so or not.
+fn is_forming(beat: &Beat) -> bool {
+    beat.forming || beat.founders.is_some()
 }
 
 #[cfg(test)]
@@ -331,6 +335,23 @@ mod tests {
         let hearing = tell(&mut other, &a);
         assert_eq!(hearing, Hearing { complaint: Some(stranger), ..Hearing::default() });
         assert!(!other.is_formed());
+    }
+
+    #[test]
+    fn a_wiped_member_and_a_late_founder_are_answered_though_another_is_gone() {
+        let (mut a, b, c) = (node(1, [1, 2, 3]), node(2, [1, 3]), node(3, [1, 2]));
+        tell(&mut a, &b);
+        tell(&mut a, &c);
+        // From here on nobody meets 2 any more.
+        let mut late = Formation::new(id(3), 3);
+        late.met(0, id(1));
+        assert!(tell(&mut a, &late).answer);
+        assert_eq!(tell(&mut late, &a).found, Some(ids([1, 2, 3])));
+        let mut wiped = Formation::new(id(9), 3);
+        wiped.met(0, id(1));
+        let stranger = Some(Event::NotAMember { node: id(9), members: ids([1, 2, 3]) });
+        assert_eq!(tell(&mut a, &wiped).complaint, stranger);
+        assert_eq!(tell(&mut wiped, &a).complaint, stranger);
     }
 
     #[test]

@@ -55,11 +55,16 @@ impl StartError {
     /// Its class.
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::Storage(LogError::Foreign { .. })
-            | Self::Identity(IdentityError::Missing { .. } | IdentityError::Damaged { .. }) => {
-                FailureClass::Identity
+            Self::Storage(LogError::Foreign { .. } | LogError::Lost { .. })
+            | Self::Identity(
+                IdentityError::Missing { .. }
+                | IdentityError::Damaged { .. }
+                | IdentityError::Alone { .. },
+            ) => FailureClass::Identity,
+            Self::Storage(_)
+            | Self::Identity(IdentityError::Io { .. } | IdentityError::Directory(_)) => {
+                FailureClass::Storage
             }
-            Self::Storage(_) | Self::Identity(IdentityError::Io { .. }) => FailureClass::Storage,
             Self::Transport(transport::StartError::AddressInUse { .. }) => {
                 FailureClass::AddressInUse
             }

@@ -99,16 +99,24 @@ struct Opened<L> {
     recovered: Recovered,
 }
 
+impl<D: storage::Disk> Opened<DurableLog<D>> {
+    /// Reads who lives on `disk` and what it remembers; then, with nothing missing, counts the start.
+    fn on(disk: &D) -> Result<Self, StartError> {
+        let identity = Identity::open(disk)?;
+        let settings = storage::Settings::new(identity.node());
+        let (log, recovered) = DurableLog::open(disk, settings)?;
+        let identity = identity.in_life(storage::count_start(disk)?);
+        Ok(Self { identity, log, recovered })
+    }
+}
+
 impl Opened<DurableLog<RealDisk>> {
-    /// Locks the directory, reads who lives there and what it remembers.
+    /// Locks the directory, and opens what lies there.
     async fn open(config: &NodeConfig) -> Result<Self, StartError> {
         let path = config.data_dir.clone();
         let opening = tokio::task::spawn_blocking(move || {
             let disk = RealDisk::open(&path)?;
-            let identity = Identity::open(&path, DurableLog::is_begun(&disk)?)?;
-            let settings = storage::Settings::new(identity.node());
-            let (log, recovered) = DurableLog::open(&disk, settings)?;
-            Ok(Self { identity, log, recovered })
+            Self::on(&disk)
         });
         match opening.await {
             Ok(opened) => opened,
@@ -215,7 +223,6 @@ fn random_seed() -> Result<u64, StartError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::time::Duration;
 
     use super::*;
@@ -227,21 +234,14 @@ mod tests {
     /// How long what must happen may take before a test fails.
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// A node whose identity lives in `directory` and whose log lives in memory.
-    fn start(directory: &Path, disk: &MemoryDisk) -> Result<Node, StartError> {
-        start_with(directory, disk, NodeConfig::new(directory))
+    /// A node that lives in memory.
+    fn start(disk: &MemoryDisk) -> Result<Node, StartError> {
+        start_with(disk, NodeConfig::new("nowhere"))
     }
 
-    fn start_with(
-        directory: &Path,
-        disk: &MemoryDisk,
-        config: NodeConfig,
-    ) -> Result<Node, StartError> {
-        let identity = Identity::open(directory, false)?;
-        let settings = storage::Settings::new(identity.node());
-        let (log, recovered) = DurableLog::open(disk, settings)?;
+    fn start_with(disk: &MemoryDisk, config: NodeConfig) -> Result<Node, StartError> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port of the loopback");
-        Opened { identity, log, recovered }.run(config, Some(listener))
+        Opened::on(disk)?.run(config, Some(listener))
     }
 
     async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -254,9 +254,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_disk_that_fails_stops_the_node_and_nothing_is_acknowledged() {
-        let directory = tempfile::tempdir().unwrap();
         let disk = MemoryDisk::default();
-        let mut node = start(directory.path(), &disk).unwrap();
+        let mut node = start(&disk).unwrap();
         let handle = node.handle().clone();
         within(handle.wait_ready()).await.unwrap();
         assert!(matches!(within(handle.propose(value("kept"))).await, Outcome::Committed(_)));
@@ -271,9 +270,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_disk_stops_the_node() {
-        let directory = tempfile::tempdir().unwrap();
         let disk = MemoryDisk::default();
-        let mut node = start(directory.path(), &disk).unwrap();
+        let mut node = start(&disk).unwrap();
         let handle = node.handle().clone();
         within(handle.wait_ready()).await.unwrap();
         disk.full_at(0);
@@ -288,23 +286,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_stranger_that_speaks_of_a_newer_process_is_not_believed() {
-        let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let disk = MemoryDisk::default();
-        let node = start(directory.path(), &disk).unwrap();
+        let node = start(&disk).unwrap();
         within(node.handle().wait_ready()).await.unwrap();
         within(node.stop()).await.unwrap();
 
-        let mut config = NodeConfig::new(directory.path());
+        let mut config = NodeConfig::new("nowhere");
         config.bind = Some([127, 0, 0, 1].into());
         let (inbox, _told) = mpsc::channel(INBOX);
         let local =
             TransportConfig { bind: config.bind, ..TransportConfig::new(&config.cluster, "s", 0) };
-        let identity = Identity::open(elsewhere.path(), false).unwrap();
+        let identity = Identity::open(&MemoryDisk::default()).unwrap().in_life(1);
         let stranger = Transport::start(identity, local.clone(), inbox.clone()).unwrap();
         let port = stranger.local_addr().port();
         config.peers = vec![Address { host: "127.0.0.1".to_owned(), port }];
-        let node = start_with(directory.path(), &disk, config.clone()).unwrap();
-        let newer = Identity::open(directory.path(), true).unwrap();
+        let node = start_with(&disk, config.clone()).unwrap();
+        let newer = Identity::open(&disk).unwrap().in_life(storage::count_start(&disk).unwrap());
         let listing = TransportConfig { listed: config.peers, ..local };
         let _newer = Transport::start(newer, listing, inbox).unwrap();
         let told_twice = async {
@@ -320,9 +317,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_acknowledged_value_survives_a_power_cut() {
-        let directory = tempfile::tempdir().unwrap();
         let disk = MemoryDisk::default();
-        let node = start(directory.path(), &disk).unwrap();
+        let node = start(&disk).unwrap();
         within(node.handle().wait_ready()).await.unwrap();
         let Outcome::Committed(committed) = within(node.handle().propose(value("kept"))).await
         else {
@@ -331,7 +327,7 @@ mod tests {
         let found = disk.durable_image();
         drop(node);
 
-        let node = start(directory.path(), &found).unwrap();
+        let node = start(&found).unwrap();
         within(node.handle().wait_committed(committed.slot)).await.unwrap();
         let entries = within(node.handle().committed(committed.slot, 1)).await.unwrap();
         assert_eq!(entries[0].position().hash, committed.hash);

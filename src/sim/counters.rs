@@ -153,6 +153,8 @@ counters! {
     texts_done,
     /// A data directory was lost, and another node came into its place.
     directories_wiped,
+    /// A log was lost and its key was not, and the node was not started on what was left.
+    logs_lost,
     /// A stranger was named by a member.
     strangers_named,
     /// A member started on an older copy of its directory.

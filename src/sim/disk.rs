@@ -4,7 +4,8 @@ use crate::consensus::{Entry, Record};
 use crate::limits;
 use crate::sim::rng::Rng;
 use crate::storage::{
-    Disk as _, DurableLog, Log as _, LogError, MemoryDisk, Recovered, Settings, read_file,
+    Disk as _, DurableLog, Log as _, LogError, MemoryDisk, Recovered, Settings, count_start,
+    read_file, starts,
 };
 use crate::types::Slot;
 
@@ -12,8 +13,6 @@ use crate::types::Slot;
 pub(super) struct Disk {
     files: MemoryDisk,
     settings: Settings,
-    /// How often a process was started here. It stands in the directory, and is durable before anyone hears it.
-    boot: u64,
     /// Whether it was told to fail.
     is_failing: bool,
     /// How many bytes fit, while that is too few.
@@ -22,12 +21,9 @@ pub(super) struct Disk {
     log: Option<DurableLog<MemoryDisk>>,
 }
 
-/// A copy of a data directory: what was durable, and how often it had been started on.
+/// A copy of a data directory: what was durable.
 #[derive(Clone, Debug)]
-pub(super) struct Image {
-    files: MemoryDisk,
-    boot: u64,
-}
+pub(super) struct Image(MemoryDisk);
 
 /// What a crash left of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +46,57 @@ pub(super) struct Damage {
     pub(super) left_stale_bytes: bool,
 }
 
+/// Which files of a log are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// All.
+    Log,
+    /// What is not committed, and what was promised.
+    Journals,
+    /// The newer of the two: an older state is left.
+    NewestJournal,
+    /// The one that names the node.
+    Format,
+}
+
+impl Lost {
+    pub(super) const ALL: [Self; 4] =
+        [Self::Log, Self::Journals, Self::NewestJournal, Self::Format];
+
+    /// Whether the file called `name` is among them.
+    fn holds(self, files: &MemoryDisk, name: &str) -> bool {
+        let is_journal = name.starts_with("journal-");
+        match self {
+            Self::Log => is_journal || name.starts_with("chain-") || name == "format",
+            Self::Journals => is_journal,
+            Self::NewestJournal => is_journal && newest_journal(files).as_deref() == Some(name),
+            Self::Format => name == "format",
+        }
+    }
+}
+
+/// The journal of the highest generation, which its frames name from their byte 8 on.
+fn newest_journal(files: &MemoryDisk) -> Option<String> {
+    let journals = ["journal-0", "journal-1"].into_iter().filter_map(|name| {
+        let bytes = bytes(files, name)?;
+        Some((bytes.get(8..16)?.to_vec(), name.to_owned()))
+    });
+    journals.max().map(|(_, name)| name)
+}
+
 impl Disk {
     pub(super) fn new(settings: Settings) -> Self {
         let files = MemoryDisk::default();
-        Self { files, settings, boot: 0, is_failing: false, capacity: None, log: None }
+        Self { files, settings, is_failing: false, capacity: None, log: None }
     }
 
-    /// Opens the log, as a starting process does.
+    /// Opens the log and counts the start, as a starting process does.
+    pub(super) fn start(&mut self) -> Result<(Recovered, u64), LogError> {
+        let recovered = self.open()?;
+        Ok((recovered, count_start(&self.files)?))
+    }
+
+    /// Opens the log.
     pub(super) fn open(&mut self) -> Result<Recovered, LogError> {
         let (log, recovered) = DurableLog::open(&self.files, self.settings.clone())?;
         self.log = Some(log);
@@ -65,15 +105,9 @@ impl Disk {
 
     /// The power fails while a process opens the log.
     pub(super) fn cut_opening(&mut self, rng: &mut Rng) -> Damage {
-        self.files.fail_after(rng.below(8));
-        let _ = self.open();
+        self.files.fail_after(rng.below(12));
+        let _ = self.start();
         self.crash(false, rng)
-    }
-
-    /// Counts a start of the process; gives its number.
-    pub(super) fn count_boot(&mut self) -> u64 {
-        self.boot += 1;
-        self.boot
     }
 
     /// Adds records behind all others.
@@ -129,14 +163,27 @@ impl Disk {
 
     /// A copy of the directory as it is durable now.
     pub(super) fn image(&self) -> Image {
-        Image { files: self.files.durable_image(), boot: self.boot }
+        Image(self.files.durable_image())
     }
 
     /// A copy takes the place of the directory; no process has it open.
     pub(super) fn restore(&mut self, image: &Image) {
-        self.files = image.files.durable_image();
-        self.boot = image.boot;
+        self.files = image.0.durable_image();
         self.limit();
+    }
+
+    /// Whether a process was ever started here.
+    pub(super) fn has_started(&self) -> bool {
+        matches!(starts(&self.files), Ok(Some(1..)))
+    }
+
+    /// Somebody removes these of the log's files and leaves the rest of the directory; no process has it open.
+    pub(super) fn lose(&mut self, lost: Lost) {
+        let names = self.files.list().expect("memory is listed");
+        for name in names.iter().filter(|name| lost.holds(&self.files, name)) {
+            self.files.remove(name).expect("it was listed");
+        }
+        self.files.sync_directory().expect("memory is synced");
     }
 
     /// The process ends in good order: nothing is lost.

@@ -48,6 +48,8 @@ pub(super) enum Fault {
     FreeDisk { node: usize },
     /// The data directory is lost: another node, with another key, starts in the place of this one.
     Wipe { node: usize },
+    /// Files of a log are lost, the key and the count of starts are not: the node must not start again.
+    LoseLog { node: usize },
     /// The clock of a machine runs this many millionths too fast from now on.
     ClockRate { node: usize, drift_ppm: i32 },
     /// The wall clock of a machine is set, by so many seconds.
@@ -226,9 +228,9 @@ impl FromStr for Faults {
 pub(super) fn draw(rng: &mut Rng, faults: Faults, size: usize) -> Option<(Fault, Option<Fault>)> {
     let network = faults.network() && size > 1;
     let (from, to) = match (network, faults.crashes()) {
-        (true, true) => (0, 29),
+        (true, true) => (0, 30),
         (true, false) => (0, 8),
-        (false, true) => (9, 29),
+        (false, true) => (9, 30),
         (false, false) => return None,
     };
     let node = rng.index(size);
@@ -258,15 +260,16 @@ pub(super) fn draw(rng: &mut Rng, faults: Faults, size: usize) -> Option<(Fault,
         21 => (Fault::FailReads, None),
         22 => (Fault::FillDisk { node }, Some(Fault::FreeDisk { node })),
         23 => (Fault::Wipe { node }, None),
-        24..=25 => {
+        24 => (Fault::LoseLog { node }, None),
+        25..=26 => {
             let clock_stands = rng.chance(500);
             (Fault::Pause { node, clock_stands }, Some(Fault::Resume { node }))
         }
-        26 => {
+        27 => {
             let drift_ppm = i32::try_from(rng.within(0..=200_000)).expect("small") - 100_000;
             (Fault::ClockRate { node, drift_ppm }, None)
         }
-        27 => {
+        28 => {
             let by = i64::try_from(rng.within(0..=20_000_000)).expect("small") - 10_000_000;
             (Fault::WallClock { node, by }, None)
         }

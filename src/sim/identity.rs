@@ -1,11 +1,12 @@
 //! Data directories that are lost, copied and brought back, and processes that leave in good order.
 
 use crate::engine::Input;
-use crate::sim::cluster::Cluster;
+use crate::sim::checker::Invariant;
+use crate::sim::cluster::{Cluster, unusable};
 use crate::sim::copy::Copy;
-use crate::sim::disk::Disk;
+use crate::sim::disk::{Disk, Lost};
 use crate::sim::node::successor;
-use crate::storage;
+use crate::storage::{self, LogError};
 
 impl Cluster {
     /// Whether the cluster can do without one member more.
@@ -29,6 +30,30 @@ impl Cluster {
         machine.is_opening_cut = false;
         self.checker.wiped(node, next);
         self.counters.directories_wiped += 1;
+    }
+
+    /// The log of `node` is lost, or part of it, and the rest of its directory is not: whoever starts there has the key
+    /// and has forgotten what was said under it, so nobody may start there again. Not where no quorum remained.
+    pub(super) fn lose_log(&mut self, node: usize) {
+        let is_spared = self.setup.must_form || self.checker.is_out(node) || !self.can_lose_one();
+        if is_spared || !self.nodes[node].disk.has_started() {
+            return;
+        }
+        self.kill(node);
+        let lost = *self.rng.pick(&Lost::ALL);
+        let disk = &mut self.nodes[node].disk;
+        disk.lose(lost);
+        match disk.start() {
+            Err(LogError::Lost { .. } | LogError::Damaged { .. }) => {
+                self.checker.lost(node);
+                self.counters.logs_lost += 1;
+            }
+            Err(error) => self.judge(Some(node), Err(unusable(error))),
+            Ok(_) => {
+                let what = format!("starts on a directory without its {lost:?}");
+                self.judge(Some(node), Err((Invariant::Excluded, what)));
+            }
+        }
     }
 
     /// Copies what is durable on the disk of `node`.

@@ -40,9 +40,8 @@ impl Cluster {
             let damage = self.nodes[node].disk.cut_opening(&mut self.rng);
             self.count_damage(damage);
         }
-        let boot = self.nodes[node].disk.count_boot();
-        let recovered = match self.nodes[node].disk.open() {
-            Ok(recovered) => recovered,
+        let (recovered, boot) = match self.nodes[node].disk.start() {
+            Ok(started) => started,
             // An operator, or whatever looks after the process, tries again.
             Err(LogError::Io { .. }) if self.nodes[node].disk.is_full() => {
                 self.counters.starts_refused += 1;

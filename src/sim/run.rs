@@ -71,7 +71,7 @@ pub struct Report {
 
 /// Which drawing this is: the same seed means the same run as long as this number stays. It grows with every
 /// change of what is drawn, or in which order.
-pub const DRAWING: u32 = 2;
+pub const DRAWING: u32 = 3;
 
 /// T of these runs. Small, so that a run has room for several round changes.
 const SUSPECT_AFTER: Duration = Duration::from_millis(120);

@@ -71,6 +71,7 @@ impl Cluster {
             Fault::FillDisk { node } => self.nodes[node].disk.fill(&mut self.rng),
             Fault::FreeDisk { node } => self.nodes[node].disk.free(),
             Fault::Wipe { node } => self.wipe(node),
+            Fault::LoseLog { node } => self.lose_log(node),
             Fault::ClockRate { node, drift_ppm } => self.set_clock_rate(node, drift_ppm),
             Fault::WallClock { node, by } => {
                 self.counters.wall_clocks_set += 1;

@@ -445,6 +445,7 @@ fn struck(fault: &Fault) -> String {
         Fault::FillDisk { node } => format!("the disk of {} is all but full", name(*node)),
         Fault::FreeDisk { node } => format!("the disk of {} has room again", name(*node)),
         Fault::Wipe { node } => format!("the directory of {} is lost", name(*node)),
+        Fault::LoseLog { node } => format!("the log of {} is lost, its key is not", name(*node)),
         Fault::ClockRate { node, drift_ppm } => {
             format!("the clock of {} runs {drift_ppm} millionths too fast", name(*node))
         }

@@ -45,7 +45,7 @@ impl<D: Disk> DurableLog<D> {
         Ok((Self { state, settled, settings, journal, chain, failed: None }, recovered))
     }
 
-    /// Whether `disk` holds a log, of whatever node.
+    /// Whether `disk` holds a log or counts starts, of whatever node.
     ///
     /// # Errors
     /// [`LogError`] if the disk does not say.

@@ -40,6 +40,22 @@ pub enum LogError {
         /// What is wrong there.
         what: &'static str,
     },
+    /// The directory counts more starts of its node than its log can have seen.
+    #[error(
+        "{} belongs to a node that was started {starts} times, and {}: what the node promised and voted is not \
+         there, and without it agreement could break (R15), so the node does not start: put the whole directory \
+         back as it was when the node last ran; otherwise move it away and join this node anew with an empty one",
+        path.display(),
+        if *is_older { "its log is an older copy" } else { "its log is missing" }
+    )]
+    Lost {
+        /// The directory.
+        path: PathBuf,
+        /// How often the node was started.
+        starts: u64,
+        /// Whether there is a log, from before the last start.
+        is_older: bool,
+    },
     /// Another process uses the directory.
     #[error(
         "{} is in use by another process: stop it first, or give this node another data directory",

@@ -47,10 +47,12 @@ pub(super) struct Generation {
 /// [`LogError::Damaged`] if something is missing that was synced; [`LogError::Io`].
 pub(super) fn find<D: Disk>(disk: &D) -> Result<Option<Generation>, LogError> {
     let mut files = [Vec::new(), Vec::new()];
+    let mut missing = None;
     for (bytes, name) in files.iter_mut().zip(NAMES) {
         let io = |action| LogError::io(action, disk.path(name));
-        if let Some(file) = disk.open(name).map_err(io("open"))? {
-            *bytes = read_all(&file).map_err(io("read"))?;
+        match disk.open(name).map_err(io("open"))? {
+            Some(file) => *bytes = read_all(&file).map_err(io("read"))?,
+            None => missing = Some(name),
         }
     }
     let begun = |which: usize| {
@@ -69,6 +71,11 @@ pub(super) fn find<D: Disk>(disk: &D) -> Result<Option<Generation>, LogError> {
     }
     let Some(number) = newest else { return Ok(None) };
     let which = index(number);
+    // It held the generation before, whose name was synced before this one began.
+    if let Some(name) = missing.filter(|_| number > 1) {
+        let what = "the file is missing, and it may have held what came last";
+        return Err(LogError::damaged(&disk.path(name), 0, what));
+    }
     if number > limits::INTEGER_MAX {
         let what = "a generation that no writer comes to";
         return Err(LogError::damaged(&disk.path(NAMES[which]), 0, what));

@@ -2,7 +2,7 @@
 //!
 //! Bytes, crash cases and what is asked of the disk stand in `docs/STORAGE.md`. From the ground up:
 //! a [`Disk`] ([`RealDisk`], or [`MemoryDisk`] with faults to order) · the layout of records · frames and
-//! the journal · segments and the chain · recovery · [`DurableLog`].
+//! the journal · segments and the chain · the count of starts · recovery · [`DurableLog`].
 
 mod chain;
 mod codec;
@@ -18,6 +18,7 @@ mod recovery;
 mod segment;
 mod settings;
 mod snapshot;
+mod starts;
 
 pub use chain::Reader;
 pub use disk::{Disk, DiskFile, read_file, write_file};
@@ -28,3 +29,4 @@ pub use memory::{MemoryDisk, MemoryFile};
 pub use real::{RealDisk, replace};
 pub use recovery::{LOG_FORMAT, inspect};
 pub use settings::Settings;
+pub use starts::{begin_starts, count_start, starts};

@@ -105,14 +105,14 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Self::File> {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(self.path(name))
-            .map(Arc::new)
+        let path = self.path(name);
+        // One left by a crash may have other rights.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600).open(path).map(Arc::new)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -10,6 +10,7 @@ use crate::storage::codec::proposal_in;
 use crate::storage::disk::{read_file, write_file};
 use crate::storage::journal::{self, Generation};
 use crate::storage::segment::{self, Mark, Want};
+use crate::storage::starts;
 use crate::storage::{Disk, LogError, Recovered, Settings};
 use crate::types::{NodeId, Position, ProposalId, Slot};
 
@@ -43,8 +44,10 @@ pub fn inspect<D: Disk>(disk: &D, settings: &Settings) -> Result<Recovered, LogE
 /// Reads everything and changes nothing.
 pub(super) fn recover<D: Disk>(disk: &D, settings: &Settings) -> Result<Recovery<D>, LogError> {
     let is_bound = check_format(disk, settings.node)?;
+    let found = journal::find(disk)?;
+    starts::check(disk, found.as_ref().map_or(0, |generation| generation.number))?;
     let open = |mark, end| Chain::open(disk, mark, end, settings.segment_bytes);
-    match journal::find(disk)? {
+    match found {
         None => {
             let names = disk.list().map_err(LogError::io("list", disk.path("")))?;
             if let Some(name) = names.iter().find(|name| segment::first_slot(name).is_some()) {
@@ -199,10 +202,10 @@ fn check_format<D: Disk>(disk: &D, node: NodeId) -> Result<bool, LogError> {
     }
 }
 
-/// Whether the directory was bound to a node.
+/// Whether the directory was bound to a node, or a node was started on it.
 pub(super) fn is_begun<D: Disk>(disk: &D) -> Result<bool, LogError> {
     let format = disk.open(FORMAT).map_err(LogError::io("open", disk.path(FORMAT)))?;
-    Ok(format.is_some())
+    Ok(format.is_some() || starts::starts(disk)?.is_some_and(|starts| starts > 0))
 }
 
 /// Binds a new directory to `node`, before anything else is written to it.

@@ -1,4 +1,4 @@
-//! Who this node is, for as long as its data directory lives: an ed25519 key and a count of starts.
+//! Who this node is, for as long as its data directory lives: an ed25519 key, and which of its lives this is.
 
 use std::fs;
 use std::io;
@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 
-use crate::storage::{next_step, replace};
+use crate::storage::{
+    Disk, DurableLog, LogError, begin_starts, next_step, read_file, starts, write_file,
+};
 use crate::types::NodeId;
 use crate::wire::Hex;
 
 const KEY_FILE: &str = "identity";
 const KEY_TAG: &str = "quorate identity 1";
-const BOOT_FILE: &str = "boot";
 
 /// A node's key, the id that follows from it, and which of its lives this is.
 pub struct Identity {
@@ -26,25 +27,35 @@ pub struct Identity {
 /// Why a node cannot say who it is. Every text names the file and the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// A log without the key that it was written under.
+    /// A directory that a node was started on, without that node's key.
     #[error(
-        "{path} is missing beside a log: the log belongs to a node whose key is lost; put the file \
+        "{path} is missing: this directory belongs to a node whose key is lost; put the file \
          back from a copy, or start with an empty data directory and let the node join as a new one"
     )]
     Missing {
         /// Where the key should be.
         path: PathBuf,
     },
-    /// A file does not hold what was written there.
+    /// The key is not what was written there.
     #[error(
-        "{path} does not hold {expected}: put it back from a copy; for a new node, empty the data directory"
+        "{path} does not hold the node's key: put it back from a copy; for a new node, empty the data directory"
     )]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What it should hold.
-        expected: &'static str,
     },
+    /// A key without the count of starts that is older than it: more of the directory may be gone.
+    #[error(
+        "{path} holds a key, and nothing beside it tells whether a node was ever started under it: put the whole \
+         directory back as it was; for a new node, empty the data directory"
+    )]
+    Alone {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// The rest of the directory cannot be read.
+    #[error(transparent)]
+    Directory(#[from] LogError),
     /// Reading or writing failed.
     #[error("cannot {action} {path}: {source}; the node does not start: {hint}", hint = next_step(source.kind()))]
     Io {
@@ -58,30 +69,31 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// The identity that lives in `dir`, made there if there is none, with its count of starts
-    /// raised by one, durably. `has_log` says whether a log stands beside it.
+    /// The identity that lives on `disk`, made there if no node was ever started on it. Before the node is heard,
+    /// [`Identity::in_life`] must say which of its lives this is.
     ///
     /// # Errors
     /// [`IdentityError`]; the node must not start.
-    pub fn open(dir: &Path, has_log: bool) -> Result<Self, IdentityError> {
-        fs::create_dir_all(dir).map_err(failed("create", dir))?;
-        let path = dir.join(KEY_FILE);
-        let key = match fs::read_to_string(&path) {
-            Ok(text) => read_key(&text)
-                .ok_or(IdentityError::Damaged { path, expected: "the node's key" })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && has_log => {
-                return Err(IdentityError::Missing { path });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    pub fn open<D: Disk>(disk: &D) -> Result<Self, IdentityError> {
+        let path = disk.path(KEY_FILE);
+        let key = match read_file(disk, KEY_FILE).map_err(failed("read", &path))? {
+            Some(_) if starts(disk)?.is_none() => return Err(IdentityError::Alone { path }),
+            Some(bytes) => read_key(&bytes).ok_or(IdentityError::Damaged { path })?,
+            None if DurableLog::is_begun(disk)? => return Err(IdentityError::Missing { path }),
+            None => {
+                begin_starts(disk)?;
                 let key = SigningKey::from_bytes(&random());
                 let text = format!("{KEY_TAG}\n{}\n", Hex(key.to_bytes()));
-                write(dir, KEY_FILE, text.as_bytes())?;
+                write_file(disk, KEY_FILE, text.as_bytes()).map_err(failed("write", &path))?;
                 key
             }
-            Err(error) => return Err(failed("read", &path)(error)),
         };
-        let boot = count_boot(dir)?;
-        Ok(Self::from_key(key, boot, Hex(random())))
+        Ok(Self::from_key(key, 0, Hex(random())))
+    }
+
+    /// The same, in its life number `boot`.
+    pub fn in_life(self, boot: u64) -> Self {
+        Self { boot, ..self }
     }
 
     /// Whose key lies in `dir`, if one does. Nothing is made and no start is counted.
@@ -90,10 +102,10 @@ impl Identity {
     /// [`IdentityError`] if it cannot be read.
     pub fn who_lives_in(dir: &Path) -> Result<Option<NodeId>, IdentityError> {
         let path = dir.join(KEY_FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => match read_key(&text) {
+        match fs::read(&path) {
+            Ok(bytes) => match read_key(&bytes) {
                 Some(key) => Ok(Some(id_of(&Hex(key.verifying_key().to_bytes())))),
-                None => Err(IdentityError::Damaged { path, expected: "the node's key" }),
+                None => Err(IdentityError::Damaged { path }),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read", &path)(error)),
@@ -111,7 +123,7 @@ impl Identity {
         self.node
     }
 
-    /// How often the node has been started, this time included.
+    /// How often the node has been started, this time included; 0 until that is known.
     pub fn boot(&self) -> u64 {
         self.boot
     }
@@ -150,31 +162,11 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-fn read_key(text: &str) -> Option<SigningKey> {
+fn read_key(bytes: &[u8]) -> Option<SigningKey> {
+    let text = str::from_utf8(bytes).ok()?;
     let digits = text.strip_prefix(KEY_TAG)?.strip_prefix('\n')?.strip_suffix('\n')?;
     let seed: Hex<32> = digits.parse().ok()?;
     Some(SigningKey::from_bytes(&seed.0))
-}
-
-/// Raises the count of starts. A lost count would make peers take this life for an earlier one, so
-/// the new count is durable before anyone hears it.
-fn count_boot(dir: &Path) -> Result<u64, IdentityError> {
-    let path = dir.join(BOOT_FILE);
-    let last: u64 = match fs::read_to_string(&path) {
-        Ok(text) => text
-            .trim_end()
-            .parse()
-            .map_err(|_| IdentityError::Damaged { path, expected: "a count of starts" })?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(failed("read", &path)(error)),
-    };
-    let boot = last.saturating_add(1);
-    write(dir, BOOT_FILE, format!("{boot}\n").as_bytes())?;
-    Ok(boot)
-}
-
-fn write(dir: &Path, name: &str, content: &[u8]) -> Result<(), IdentityError> {
-    replace(dir, name, content).map_err(failed("write", &dir.join(name)))
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
@@ -185,14 +177,16 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Identi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::{MemoryDisk, RealDisk, count_start};
 
     #[test]
-    fn an_identity_survives_a_restart_and_counts_it() {
+    fn an_identity_survives_a_restart() {
         let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::open(dir.path()).unwrap();
         assert!(Identity::who_lives_in(dir.path()).unwrap().is_none());
-        let first = Identity::open(dir.path(), false).unwrap();
+        let first = Identity::open(&disk).unwrap().in_life(count_start(&disk).unwrap());
         assert_eq!(Identity::who_lives_in(dir.path()).unwrap(), Some(first.node()));
-        let second = Identity::open(dir.path(), true).unwrap();
+        let second = Identity::open(&disk).unwrap().in_life(count_start(&disk).unwrap());
         assert_eq!(first.node(), second.node());
         assert_eq!(first.public_key(), second.public_key());
         assert_eq!((first.boot(), second.boot()), (1, 2));
@@ -201,32 +195,56 @@ mod tests {
     }
 
     #[test]
+    fn a_first_start_cut_off_anywhere_leaves_a_directory_that_a_node_can_start_on() {
+        let whole = MemoryDisk::default();
+        Identity::open(&whole).unwrap();
+        for stop in 0..whole.changes() {
+            let disk = MemoryDisk::default();
+            disk.fail_after(stop);
+            Identity::open(&disk).unwrap_err();
+            for crash in 0..20 {
+                let found = disk.crashed(crash);
+                Identity::open(&found).unwrap();
+                assert_eq!(starts(&found).unwrap(), Some(0), "cut off after {stop} changes");
+            }
+        }
+    }
+
+    #[test]
     fn an_error_of_the_disk_names_the_file_and_the_next_step() {
         let told =
-            |kind: io::ErrorKind| failed("write", Path::new("d/boot"))(kind.into()).to_string();
+            |kind: io::ErrorKind| failed("write", Path::new("d/identity"))(kind.into()).to_string();
         let full = told(io::ErrorKind::StorageFull);
-        assert!(full.starts_with("cannot write d/boot: "), "{full}");
+        assert!(full.starts_with("cannot write d/identity: "), "{full}");
         assert!(full.ends_with("free some space, then start the node again"), "{full}");
         assert!(told(io::ErrorKind::PermissionDenied).contains("mend owner and permissions"));
     }
 
     #[test]
-    fn a_log_without_its_key_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = Identity::open(dir.path(), true).unwrap_err();
+    fn a_directory_that_was_used_and_has_no_key_is_refused() {
+        let disk = MemoryDisk::default();
+        count_start(&disk).unwrap();
+        let error = Identity::open(&disk).unwrap_err();
         assert!(matches!(error, IdentityError::Missing { .. }), "{error}");
-        assert!(!dir.path().join(KEY_FILE).exists());
+        assert!(disk.open(KEY_FILE).unwrap().is_none());
     }
 
     #[test]
-    fn damaged_files_are_refused_by_name() {
-        for (file, content) in [(KEY_FILE, "quorate identity 1\nzz\n"), (BOOT_FILE, "soon")] {
-            let dir = tempfile::tempdir().unwrap();
-            Identity::open(dir.path(), false).unwrap();
-            fs::write(dir.path().join(file), content).unwrap();
-            let error = Identity::open(dir.path(), false).unwrap_err();
-            assert!(error.to_string().contains(file), "{error}");
-        }
+    fn a_key_alone_is_refused() {
+        let disk = MemoryDisk::default();
+        Identity::open(&disk).unwrap();
+        disk.remove("boot").unwrap();
+        let error = Identity::open(&disk).unwrap_err();
+        assert!(matches!(error, IdentityError::Alone { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_key_is_refused_by_name() {
+        let disk = MemoryDisk::default();
+        Identity::open(&disk).unwrap();
+        write_file(&disk, KEY_FILE, b"quorate identity 1\nzz\n").unwrap();
+        let error = Identity::open(&disk).unwrap_err();
+        assert!(error.to_string().contains(KEY_FILE), "{error}");
     }
 
     #[cfg(unix)]
@@ -234,10 +252,10 @@ mod tests {
     fn the_key_is_for_its_owner_alone() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("identity.tmp"), "left by a crash").unwrap();
-        Identity::open(dir.path(), false).unwrap();
+        fs::write(dir.path().join("identity.new"), "left by a crash").unwrap();
+        Identity::open(&RealDisk::open(dir.path()).unwrap()).unwrap();
         let mode = fs::metadata(dir.path().join(KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(!dir.path().join("identity.tmp").exists());
+        assert!(!dir.path().join("identity.new").exists());
     }
 }

@@ -116,3 +116,33 @@ fn a_member_that_lost_its_directory_is_a_stranger_and_founds_no_cluster() {
         assert!(!told.contains(never), "{told}");
     }
 }
+
+#[test]
+fn a_member_that_lost_its_log_and_kept_its_key_does_not_start() {
+    let mut machines = Machines::start(3);
+    assert_eq!(ask(&machines, 0, &["propose", "before"]).code, 0);
+    machines.processes[0].kill();
+    let is_log =
+        |name: &str| ["format", "journal-", "chain-"].iter().any(|it| name.starts_with(it));
+    let remove = |is_lost: &dyn Fn(&str) -> bool| {
+        for entry in std::fs::read_dir(machines.data(0)).unwrap() {
+            let path = entry.unwrap().path();
+            if is_lost(path.file_name().unwrap().to_str().unwrap()) {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    };
+    let refused = |says: &str| {
+        let arguments = ["--port", "0", "--peers", &machines.list()];
+        let mut process = Process::start(&machines.data(0), &arguments);
+        assert_eq!(process.exit_code(), 7);
+        let told = all_words(&mut process);
+        assert!(told.contains("error: ") && told.contains(says), "{told}");
+        assert!(!told.contains("node.listening"), "{told}");
+    };
+    remove(&is_log);
+    refused("its log is missing");
+    remove(&|name| name == "boot");
+    refused("nothing beside it tells whether a node was ever started");
+    assert_eq!(ask(&machines, 1, &["propose", "without it"]).code, 0);
+}

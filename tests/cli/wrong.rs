@@ -113,7 +113,7 @@ fn a_log_without_its_key_is_no_node() {
     assert_eq!(node(&run).code, 0);
     std::fs::remove_file(directory.path().join("data/identity")).unwrap();
     let said = node(&run);
-    fails(&said, 7, "identity is missing beside a log");
+    fails(&said, 7, "identity is missing: this directory belongs to a node");
     assert!(said.err.contains(&format!("where: {data}")), "{said:?}");
 }
 

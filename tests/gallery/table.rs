@@ -292,5 +292,11 @@ fn disk() -> Vec<(Mutant, Catch)> {
             "storage_crash",
             &["a_real_directory_serves_one_process_and_many_readers"],
         ),
+        seeds(LostLogIgnored),
+        tests(
+            LostLogIgnored,
+            "storage_crash",
+            &["lost::a_node_that_was_started_never_begins_with_less_than_its_last_start_had"],
+        ),
     ]
 }

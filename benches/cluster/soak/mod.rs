@@ -2,8 +2,9 @@
 //! what gets slower, judged by rule.
 //!
 //! n1 and n2 are never killed, so their memory can be followed; one of them, the proposer if it is one,
-//! is stopped for a moment every second time. n3 is killed and started again every other time: what it
-//! holds a while after each start tells what a start costs as the log grows.
+//! is stopped for a moment every second time. n3 is killed and started again every other time, and once more as
+//! soon as it answers: how much the first start reads depends on how full the journal was at the kill, the second
+//! finds it empty. What n3 holds a while after the second tells what a start costs as the log grows.
 
 mod audit;
 mod floor;
@@ -93,8 +94,15 @@ struct Run {
 #[derive(Clone, Copy)]
 enum Broken {
     Nothing,
-    Killed { back: Instant },
-    Stopped { node: usize, back: Instant },
+    Killed {
+        back: Instant,
+    },
+    /// It is to be killed again once it answers.
+    Reopening,
+    Stopped {
+        node: usize,
+        back: Instant,
+    },
 }
 
 /// Runs it, prints the report, and tells whether every rule holds.
@@ -186,17 +194,24 @@ fn soak(
         let now = Instant::now();
         match broken {
             Broken::Killed { back } if now >= back => {
-                nodes.restart(KILLED);
-                run.lives[KILLED] = (run.lives[KILLED].0 + 1, now);
+                start_again(run, nodes);
+                broken = Broken::Reopening;
             }
-            Broken::Stopped { node, back } if now >= back => nodes.signal(node, "CONT"),
-            Broken::Nothing | Broken::Killed { .. } | Broken::Stopped { .. } => {}
-        }
-        if let Broken::Killed { back } | Broken::Stopped { back, .. } = broken
-            && now >= back
-        {
-            broken = Broken::Nothing;
-            disturbed_until = now + DISTURBED;
+            Broken::Reopening if nodes.status(KILLED).is_some() => {
+                nodes.kill(KILLED);
+                start_again(run, nodes);
+                broken = Broken::Nothing;
+                disturbed_until = now + DISTURBED;
+            }
+            Broken::Stopped { node, back } if now >= back => {
+                nodes.signal(node, "CONT");
+                broken = Broken::Nothing;
+                disturbed_until = now + DISTURBED;
+            }
+            Broken::Nothing
+            | Broken::Killed { .. }
+            | Broken::Reopening
+            | Broken::Stopped { .. } => {}
         }
         let quiet = now >= disturbed_until;
         window_is_quiet &= quiet;
@@ -227,6 +242,12 @@ fn soak(
         }
     }
     None
+}
+
+/// n3 begins another life.
+fn start_again(run: &mut Run, nodes: &mut Processes) {
+    nodes.restart(KILLED);
+    run.lives[KILLED] = (run.lives[KILLED].0 + 1, Instant::now());
 }
 
 /// Kills n3, or stops the proposer if it is another one, else n2, in turn.

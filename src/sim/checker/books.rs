@@ -38,7 +38,7 @@ impl Checker {
         book.told = book.durable.head();
         book.delivered = state.committed.slot;
         book.watch = Watch::default();
-        self.texts.started(node);
+        self.texts.life_over(node);
         self.told_votes(node);
         self.tried(node);
         Ok(())

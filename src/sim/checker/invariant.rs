@@ -13,6 +13,9 @@ macro_rules! invariants {
         }
 
         impl Invariant {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// Its name, as in `docs/TESTING.md`.
             pub fn name(self) -> &'static str {
                 match self {

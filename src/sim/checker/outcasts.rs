@@ -14,7 +14,7 @@ use crate::wire::Payload;
 pub(super) struct Outcasts {
     /// Another node stands in these places.
     strangers: BTreeMap<usize, BTreeSet<usize>>,
-    /// The member in these places started on less than its peers had heard of it.
+    /// The member in these places has less than its peers had heard of it.
     forgetful: BTreeMap<usize, Forgetful>,
     /// What the member in these places had announced before it was given a copy to start on.
     on_trial: BTreeMap<usize, Head>,
@@ -44,6 +44,13 @@ impl Checker {
         self.ids[node] = successor;
         self.books[node] = Book::default();
         self.outcasts.strangers.insert(node, BTreeSet::new());
+    }
+
+    /// `node` has its key and not its log, and did not start.
+    pub(in crate::sim) fn lost(&mut self, node: usize) {
+        let before = self.books[node].told;
+        self.outcasts.forgetful.insert(node, Forgetful { before, has_stopped: true });
+        self.texts.life_over(node);
     }
 
     /// What stands on the disk of `node` is copied.

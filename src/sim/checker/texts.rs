@@ -31,8 +31,8 @@ struct Sent {
 }
 
 impl Texts {
-    /// A process is new: it was given nothing, and what it sent in an earlier life is nobody's business.
-    pub(super) fn started(&mut self, node: usize) {
+    /// A process is over: the next one was given nothing, and what this one sent is nobody's business.
+    pub(super) fn life_over(&mut self, node: usize) {
         self.in_this_life.remove(&node);
         for sent in self.sent.values_mut().filter(|sent| sent.by == node) {
             sent.is_over = true;

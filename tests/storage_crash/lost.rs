@@ -1,0 +1,81 @@
+//! What is missing from a directory is noticed, and no node begins with less than it had.
+
+use crate::scribe::{Scribe, open, small, written};
+use quorate::storage::{
+    Disk, DurableLog, Log, LogError, MemoryDisk, count_start, read_file, starts, write_file,
+};
+
+/// A copy of `disk` without the files that `lost` names.
+fn without(disk: &MemoryDisk, lost: impl Fn(&str) -> bool) -> MemoryDisk {
+    let left = disk.durable_image();
+    for name in left.list().unwrap().into_iter().filter(|name| lost(name)) {
+        left.remove(&name).unwrap();
+    }
+    left
+}
+
+#[test]
+fn a_node_that_was_started_never_begins_with_less_than_its_last_start_had() {
+    let disk = MemoryDisk::default();
+    let start = |disk: &MemoryDisk| {
+        let (log, _) = DurableLog::open(disk, small())?;
+        assert!(count_start(disk)? > 0);
+        Ok::<_, LogError>(log)
+    };
+    let mut log = start(&disk).unwrap();
+    let scribe = Scribe::new(3);
+    log.append(&scribe.opening()).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    let older = disk.durable_image();
+    start(&disk).unwrap();
+
+    let all = without(&disk, |name| name != "boot");
+    let journals = without(&disk, |name| name.starts_with("journal-"));
+    let old_log = older.durable_image();
+    write_file(&old_log, "boot", &read_file(&disk, "boot").unwrap().unwrap()).unwrap();
+    for (left, is_older) in [(all, false), (journals, false), (old_log, true)] {
+        let error = start(&left).unwrap_err();
+        let LogError::Lost { starts: 2, is_older: told, .. } = error else { panic!("{error}") };
+        assert_eq!(told, is_older, "{error}");
+        assert!(error.to_string().contains("put the whole directory back"), "{error}");
+        assert_eq!(starts(&left).unwrap(), Some(2), "a refused start does not count");
+    }
+    start(&older).unwrap();
+}
+
+#[test]
+fn one_journal_is_not_taken_for_both() {
+    let (disk, _) = written(2, 5);
+    // Both are in use from the second opening on.
+    drop(open(&disk));
+    for lost in ["journal-0", "journal-1"] {
+        let error = DurableLog::open(&without(&disk, |name| name == lost), small()).unwrap_err();
+        assert!(matches!(error, LogError::Damaged { .. }), "{error}");
+        let told = error.to_string();
+        assert!(told.contains(lost) && told.contains("is missing"), "{told}");
+    }
+}
+
+#[test]
+fn a_count_of_starts_survives_any_crash() {
+    for stop in 0.. {
+        let disk = MemoryDisk::default();
+        assert_eq!(starts(&disk).unwrap(), None);
+        assert_eq!(count_start(&disk).unwrap(), 1);
+        disk.fail_after(stop);
+        let counted = count_start(&disk);
+        for crash in 0..20 {
+            let found = starts(&disk.crashed(crash)).unwrap();
+            assert!(matches!(found, Some(1 | 2)), "{found:?}");
+            assert!(counted.is_err() || found == Some(2), "{found:?}");
+        }
+        if counted.is_ok() {
+            break;
+        }
+    }
+    let disk = MemoryDisk::default();
+    write_file(&disk, "boot", b"soon").unwrap();
+    let error = DurableLog::open(&disk, small()).unwrap_err().to_string();
+    assert!(error.contains("boot") && error.contains("count of starts"), "{error}");
+}
