@@ -6,6 +6,8 @@ mod access;
 mod events;
 #[path = "api/examples.rs"]
 mod examples;
+#[path = "api/frames.rs"]
+mod frames;
 #[path = "api/metrics.rs"]
 mod metrics;
 #[path = "api/openapi.rs"]

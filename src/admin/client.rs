@@ -17,6 +17,7 @@ use crate::admin::api::{
     ErrorBody, ErrorResponse, HealthResponse, LogEntry, LogResponse, MessageRequest,
     MessageResponse, PeersResponse, ProposeRequest, ProposeResponse, StatusResponse,
 };
+use crate::admin::frames::{FrameClient, FrameClientError};
 use crate::admin::token::Token;
 use crate::types::Slot;
 
@@ -177,6 +178,61 @@ impl Client {
         self.answer(self.post("/v1/messages", request, ANSWER_TIMEOUT).await?).await
     }
 
+    /// `GET /metrics`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let (status, bytes) = self.collect(self.get("/metrics").await?).await?;
+        if !status.is_success() {
+            return Err(self.refusal(status, &bytes));
+        }
+        String::from_utf8(bytes.into()).map_err(|error| self.strange(error))
+    }
+
+    /// `GET /v1/frames`: a connection that speaks frames.
+    ///
+    /// # Errors
+    /// [`FrameClientError`].
+    pub async fn frames(&self) -> Result<FrameClient, FrameClientError> {
+        FrameClient::connect(self.address, self.token.as_ref()).await
+    }
+
+    /// A connection that is kept for many proposals, one after the other.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn kept(&self) -> Result<Kept, ClientError> {
+        let sender = self.connect().await?;
+        Ok(Kept { client: self.clone(), sender })
+    }
+
+    /// Connects; the connection ends when the sender and all answers are dropped.
+    async fn connect(&self) -> Result<http1::SendRequest<Full<Bytes>>, ClientError> {
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address))
+            .await
+            .map_err(|_| self.unreachable("it does not accept the connection"))?
+            .map_err(|error| self.unreachable(error))?;
+        stream.set_nodelay(true).map_err(|error| self.unreachable(error))?;
+        let shaken = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = shaken.map_err(|error| self.unreachable(error))?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    /// A request, but for what is said of the connection.
+    fn ask(&self, method: Method, path: &str) -> axum::http::request::Builder {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.address.to_string())
+            .header(header::CONTENT_TYPE, "application/json");
+        match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, token.header()),
+            None => request,
+        }
+    }
+
     async fn get(&self, path: &str) -> Result<Response<Incoming>, ClientError> {
         self.request(Method::GET, path, Bytes::new(), ANSWER_TIMEOUT).await
     }
@@ -198,28 +254,13 @@ impl Client {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Response<Incoming>, ClientError> {
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address))
-            .await
-            .map_err(|_| self.unreachable("it does not accept the connection"))?
-            .map_err(|error| self.unreachable(error))?;
-        let exchange = async {
-            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-            // Ends with the exchange: when the answer is read or dropped.
-            tokio::spawn(connection);
-            let mut request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header(header::HOST, self.address.to_string())
-                .header(header::CONTENT_TYPE, "application/json")
-                .header(header::CONNECTION, "close");
-            if let Some(token) = &self.token {
-                request = request.header(header::AUTHORIZATION, token.header());
-            }
-            let request =
-                request.body(Full::new(body)).expect("paths are written here, numbers included");
-            sender.send_request(request).await
-        };
-        tokio::time::timeout(timeout, exchange)
+        let mut sender = self.connect().await?;
+        let request = self
+            .ask(method, path)
+            .header(header::CONNECTION, "close")
+            .body(Full::new(body))
+            .expect("paths are written here, numbers included");
+        tokio::time::timeout(timeout, sender.send_request(request))
             .await
             .map_err(|_| self.unreachable("it does not answer"))?
             .map_err(|error| self.unreachable(error))
@@ -265,6 +306,36 @@ impl Client {
             Ok(ErrorResponse { error }) => ClientError::Refused { status: status.as_u16(), error },
             Err(_) => self.strange(format!("{status} without a reason")),
         }
+    }
+}
+
+/// A kept connection. One proposal at a time.
+#[derive(Debug)]
+pub struct Kept {
+    client: Client,
+    sender: http1::SendRequest<Full<Bytes>>,
+}
+
+impl Kept {
+    /// `POST /v1/proposals`; waits as long as the request lets the node wait.
+    ///
+    /// # Errors
+    /// [`ClientError`]; the connection is of no use any more.
+    pub async fn propose(
+        &mut self,
+        request: &ProposeRequest,
+    ) -> Result<ProposeResponse, ClientError> {
+        let Self { client, sender } = self;
+        let body = serde_json::to_vec(request).expect("requests are plain structs");
+        let request = client
+            .ask(Method::POST, "/v1/proposals")
+            .body(Full::new(body.into()))
+            .expect("the path is written here");
+        sender.ready().await.map_err(|error| client.unreachable(error))?;
+        let response = sender.send_request(request).await;
+        let response = response.map_err(|error| client.unreachable(error))?;
+        let (status, bytes) = client.collect(response).await?;
+        serde_json::from_slice(&bytes).map_err(|_| client.refusal(status, &bytes))
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod api;
 mod client;
 mod events;
+pub mod frames;
 mod health;
 mod metrics;
 mod page;
@@ -13,7 +14,7 @@ mod server;
 mod shared;
 mod token;
 
-pub use client::{Client, ClientError, Following, Happening, Happenings};
+pub use client::{Client, ClientError, Following, Happening, Happenings, Kept};
 pub use routes::routes;
 pub use server::{ServeError, Server};
 pub use token::{Token, TokenError};

@@ -21,6 +21,7 @@ use crate::admin::api::{
     ProposeRequest, ProposeResponse, SCHEMA, StatusResponse,
 };
 use crate::admin::events::events;
+use crate::admin::frames::frames;
 use crate::admin::health::{live, ready};
 use crate::admin::metrics::metrics;
 use crate::admin::page::page;
@@ -55,7 +56,7 @@ struct Route {
 }
 
 /// All that can be asked.
-const ROUTES: [Route; 11] = [
+const ROUTES: [Route; 12] = [
     Route { method: Method::GET, path: "/", answer: || get(page) },
     Route { method: Method::POST, path: "/v1/proposals", answer: || post(propose) },
     Route { method: Method::GET, path: "/v1/log", answer: || get(log) },
@@ -64,6 +65,7 @@ const ROUTES: [Route; 11] = [
     Route { method: Method::GET, path: "/v1/peers", answer: || get(peers) },
     Route { method: Method::POST, path: "/v1/messages", answer: || post(send) },
     Route { method: Method::GET, path: "/v1/events", answer: || get(events) },
+    Route { method: Method::GET, path: "/v1/frames", answer: || get(frames) },
     Route { method: Method::GET, path: "/metrics", answer: || get(metrics) },
     Route { method: Method::GET, path: "/livez", answer: || get(live) },
     Route { method: Method::GET, path: "/readyz", answer: || get(ready) },

@@ -17,6 +17,7 @@ use crate::runtime::answer::{
 };
 use crate::runtime::metrics::Metrics;
 use crate::runtime::notice::{Notice, Subscription};
+use crate::runtime::proposing::{Outcomes, Proposing, Reply, proposing};
 use crate::types::{NodeId, Position, ProposalId, Slot, Value};
 
 /// Commands that wait for the driver. Proposals beyond it are answered `busy`; whoever asks for
@@ -35,7 +36,7 @@ pub(super) enum Command {
         proposal: Proposal,
         /// Whether to answer only when it is decided, or as soon as it is taken.
         wait: bool,
-        reply: oneshot::Sender<Outcome>,
+        reply: Reply,
     },
     Read {
         reply: oneshot::Sender<Result<Position, ReadError>>,
@@ -140,6 +141,7 @@ impl Handle {
 
     async fn outcome(&self, proposal: Proposal, wait: bool, timeout: Duration) -> Outcome {
         let (reply, answer) = oneshot::channel();
+        let reply = Reply::Alone(reply);
         match self.commands.try_send(Command::Propose { proposal, wait, reply }) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Outcome::Rejected(Rejection::Busy),
@@ -150,6 +152,15 @@ impl Handle {
             // Late, or the node stopped meanwhile: others may have the proposal.
             Err(_) | Ok(Err(_)) => Outcome::Unknown,
         }
+    }
+
+    /// A way for one client to have many proposals under way, at most `in_flight_max` that are not decided and taken.
+    /// No outcome is [`Outcome::Unknown`] for having taken long: what is not told when the node stops is unknown.
+    ///
+    /// # Panics
+    /// If `in_flight_max` is 0.
+    pub fn proposing(&self, in_flight_max: usize) -> (Proposing, Outcomes) {
+        proposing(self.commands.clone(), Arc::clone(&self.metrics), in_flight_max)
     }
 
     /// Waits until everything that was committed anywhere before this call is committed and readable

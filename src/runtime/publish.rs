@@ -11,19 +11,20 @@ use crate::runtime::answer::{Committed, Delivery, Outcome, ReadError, Rejection,
 use crate::runtime::metrics::{Metrics, Turn};
 use crate::runtime::narrate::Narrator;
 use crate::runtime::notice::Notice;
+use crate::runtime::proposing::Reply;
 use crate::types::{MessageId, NodeId, Position, ProposalId, Time};
 
 /// Clients that wait under one proposal id.
 #[derive(Default)]
 struct Waiting {
-    replies: Vec<Reply>,
+    replies: Vec<Waiter>,
     /// How it was committed; told just before the outcome.
     committed: Option<Committed>,
 }
 
 /// One of them.
-struct Reply {
-    to: oneshot::Sender<Outcome>,
+struct Waiter {
+    to: Reply,
     /// Whether it wants the decision, or only to know that the proposal is taken.
     to_the_end: bool,
 }
@@ -66,23 +67,18 @@ impl Publisher {
 
     /// `to` is told what becomes of the proposal: of the decision if `to_the_end`, or else only
     /// of one that is made before the proposal is [taken](Self::taken).
-    pub(super) fn await_outcome(
-        &mut self,
-        id: ProposalId,
-        to: oneshot::Sender<Outcome>,
-        to_the_end: bool,
-    ) {
+    pub(super) fn await_outcome(&mut self, id: ProposalId, to: Reply, to_the_end: bool) {
         let waiting = self.proposals.entry(id).or_default();
         // Who asks again and again under one id gave up waiting for the earlier answers.
-        waiting.replies.retain(|reply| !reply.to.is_closed());
-        waiting.replies.push(Reply { to, to_the_end });
+        waiting.replies.retain(|waiter| !waiter.to.is_gone());
+        waiting.replies.push(Waiter { to, to_the_end });
     }
 
     /// The engine has the proposal.
     pub(super) fn taken(&mut self, id: ProposalId) {
         let Some(waiting) = self.proposals.get_mut(&id) else { return };
-        for reply in waiting.replies.extract_if(.., |reply| !reply.to_the_end) {
-            let _ = reply.to.send(Outcome::Unknown);
+        for waiter in waiting.replies.extract_if(.., |waiter| !waiter.to_the_end) {
+            waiter.to.tell(id, Outcome::Unknown);
         }
         if waiting.replies.is_empty() {
             self.proposals.remove(&id);
@@ -191,10 +187,9 @@ impl Publisher {
         self.narrator.met(node, name);
     }
 
-    /// Whoever gave up waiting is not there to be told.
     fn answer(&mut self, id: ProposalId, outcome: &Outcome) {
-        for reply in self.proposals.remove(&id).into_iter().flat_map(|waiting| waiting.replies) {
-            let _ = reply.to.send(outcome.clone());
+        for waiter in self.proposals.remove(&id).into_iter().flat_map(|waiting| waiting.replies) {
+            waiter.to.tell(id, outcome.clone());
         }
     }
 

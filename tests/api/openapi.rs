@@ -13,8 +13,10 @@ use super::events::Events;
 use super::support::{until, within};
 use super::{LOOPBACK, Served, commit, whole};
 
-/// Described answers that no test waits for: a body that takes ten seconds, peers of one name.
-const NOT_CALLED_FORTH: [(&str, &str); 3] = [("propose", "408"), ("send", "408"), ("send", "409")];
+/// Described answers that no test waits for: a body that takes ten seconds, peers of one name. And those that have
+/// tests of their own.
+const NOT_CALLED_FORTH: [(&str, &str); 5] =
+    [("propose", "408"), ("send", "408"), ("send", "409"), ("frames", "101"), ("frames", "503")];
 
 /// The file, read.
 pub(crate) struct Described(Json);
@@ -268,6 +270,7 @@ async fn every_answer_is_as_described() {
         ("/v1/events", "/v1/events?from=18446744073709551615", 400),
         ("/v1/status", "/v1/status", 200),
         ("/v1/peers", "/v1/peers", 200),
+        ("/v1/frames", "/v1/frames", 426),
         ("/metrics", "/metrics", 200),
         ("/v1/events", "/v1/events?from=x", 400),
         ("/livez", "/livez", 200),

@@ -1,0 +1,181 @@
+//! The client's side, in two halves: one submits, one is answered.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::BytesMut;
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::admin::frames::{Answer, Letter, PROTOCOL, Submit, put};
+use crate::admin::token::Token;
+use crate::consensus::Proposal;
+use crate::limits;
+use crate::types::NodeId;
+use crate::wire::{FrameDecoder, Refusal};
+
+/// The longest head of an answer to the upgrade, in bytes.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// How much is read from a socket at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Why a connection for frames brings no more answers.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameClientError {
+    /// It broke. What was not answered may still commit: asking again under the same id is safe.
+    #[error(
+        "the connection to the node broke: {0}; what was not answered may still commit, ask again under the same ids"
+    )]
+    Io(#[from] io::Error),
+    /// It is no node, or one without frames for clients.
+    #[error("{address} does not speak frames: {answer}")]
+    NoFrames {
+        /// Where.
+        address: SocketAddr,
+        /// The first line of what it said.
+        answer: String,
+    },
+    /// The node does not understand this client.
+    #[error("refused by the node ({}): {}", .0.code, .0.reason)]
+    Refused(Refusal),
+    /// What came is no frame of a node.
+    #[error("the node said what is no frame: {0}")]
+    Strange(String),
+    /// Too much for one frame.
+    #[error(
+        "the proposals are longer than a frame may be, {} bytes: submit them in parts",
+        limits::FRAME_BYTES_MAX
+    )]
+    TooLong,
+}
+
+/// A connection for frames.
+#[derive(Debug)]
+pub struct FrameClient {
+    submitter: Submitter,
+    answers: Answers,
+}
+
+/// The half that submits.
+#[derive(Debug)]
+pub struct Submitter {
+    half: OwnedWriteHalf,
+    me: NodeId,
+    bytes: Vec<u8>,
+}
+
+/// The half that is answered.
+#[derive(Debug)]
+pub struct Answers {
+    half: OwnedReadHalf,
+    buffer: BytesMut,
+    decoder: FrameDecoder,
+}
+
+impl FrameClient {
+    /// Connects to the HTTP interface at `address` and asks it for frames.
+    ///
+    /// # Errors
+    /// [`FrameClientError::Io`], [`FrameClientError::NoFrames`].
+    pub async fn connect(
+        address: SocketAddr,
+        token: Option<&Token>,
+    ) -> Result<Self, FrameClientError> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let shown = token.map(|token| format!("authorization: {}\r\n", token.header()));
+        let request = format!(
+            "GET /v1/frames HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: {PROTOCOL}\r\n{}\r\n",
+            shown.unwrap_or_default()
+        );
+        let (mut reader, mut writer) = stream.into_split();
+        writer.write_all(request.as_bytes()).await?;
+        let mut buffer = BytesMut::new();
+        let end = loop {
+            if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if buffer.len() > HEAD_BYTES_MAX || reader.read_buf(&mut buffer).await? == 0 {
+                break buffer.len();
+            }
+        };
+        let head = buffer.split_to(end);
+        if !head.starts_with(b"HTTP/1.1 101 ") {
+            let answer =
+                String::from_utf8_lossy(&head).lines().next().unwrap_or("nothing").to_owned();
+            return Err(FrameClientError::NoFrames { address, answer });
+        }
+        let me = NodeId::from_u128(uuid::Uuid::new_v4().as_u128());
+        let decoder = FrameDecoder::new(limits::FRAME_BYTES_MAX);
+        Ok(Self {
+            submitter: Submitter { half: writer, me, bytes: Vec::new() },
+            answers: Answers { half: reader, buffer, decoder },
+        })
+    }
+
+    /// Its halves, for two tasks.
+    pub fn into_split(self) -> (Submitter, Answers) {
+        (self.submitter, self.answers)
+    }
+}
+
+impl Submitter {
+    /// Sends all of it in one frame.
+    ///
+    /// # Errors
+    /// [`FrameClientError::Io`], [`FrameClientError::TooLong`].
+    pub async fn submit(&mut self, proposals: Vec<Proposal>) -> Result<(), FrameClientError> {
+        self.bytes.clear();
+        if !put(&mut self.bytes, self.me, None, &Submit { submit: proposals }) {
+            return Err(FrameClientError::TooLong);
+        }
+        Ok(self.half.write_all(&self.bytes).await?)
+    }
+
+    /// Says that nothing follows; what is under way is still answered.
+    ///
+    /// # Errors
+    /// [`FrameClientError::Io`].
+    pub async fn finish(&mut self) -> Result<(), FrameClientError> {
+        Ok(self.half.shutdown().await?)
+    }
+}
+
+/// What a node may say.
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    outcome: Vec<Answer>,
+    #[serde(default)]
+    refused: Option<Refusal>,
+}
+
+impl Answers {
+    /// The answers of the next frame; none once the node has ended the connection in good order.
+    ///
+    /// # Errors
+    /// [`FrameClientError`].
+    pub async fn next(&mut self) -> Result<Option<Vec<Answer>>, FrameClientError> {
+        let strange = |what: String| FrameClientError::Strange(what);
+        loop {
+            let frame = self.decoder.decode(&mut self.buffer);
+            if let Some(frame) = frame.map_err(|error| strange(error.to_string()))? {
+                let letter: Letter<Said> =
+                    serde_json::from_slice(&frame).map_err(|error| strange(error.to_string()))?;
+                return match letter.payload {
+                    Said { refused: Some(refusal), .. } => Err(FrameClientError::Refused(refusal)),
+                    Said { outcome, refused: None } => Ok(Some(outcome)),
+                };
+            }
+            if self.buffer.capacity() - self.buffer.len() < READ_BYTES / 4 {
+                self.buffer.reserve(READ_BYTES);
+            }
+            if self.half.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+}

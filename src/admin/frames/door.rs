@@ -1,0 +1,191 @@
+//! The node's side: takes proposals as they come, answers them as they are decided.
+
+use std::sync::OnceLock;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use hyper::upgrade::{OnUpgrade, Parts};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::admin::frames::{Answer, Letter, Outcomes, PROTOCOL, Submit, put};
+use crate::admin::problem::Problem;
+use crate::admin::shared::Shared;
+use crate::limits;
+use crate::runtime;
+use crate::types::{MessageId, NodeId};
+use crate::wire::{FrameDecoder, Message, MessageType, Payload, Pong, Refusal, encode};
+
+/// Proposals of one connection that are not decided and told. Beyond it nothing more is read from it.
+const IN_FLIGHT_MAX: usize = 1_024;
+
+/// How much is read from a socket at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// `GET /v1/frames`.
+pub(in crate::admin) async fn frames(
+    State(shared): State<Shared>,
+    mut request: Request,
+) -> Result<Response, Problem> {
+    if !(asks(&request, header::CONNECTION, "upgrade") && asks(&request, header::UPGRADE, PROTOCOL))
+    {
+        let problem = Problem::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "upgrade_required",
+            "this path speaks frames",
+            "send the headers connection: upgrade and upgrade: quorate/1, then frames as docs/PROTOCOL.md has them",
+        );
+        return Ok(upgrading(problem.into_response()));
+    }
+    let permit = shared.stream()?;
+    tokio::spawn(serve(shared, hyper::upgrade::on(&mut request), permit));
+    Ok(upgrading(StatusCode::SWITCHING_PROTOCOLS.into_response()))
+}
+
+/// The answer names what this path speaks.
+fn upgrading(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(PROTOCOL));
+    response
+}
+
+/// Whether `word` stands in a header's list.
+fn asks(request: &Request, name: HeaderName, word: &str) -> bool {
+    let values = request.headers().get_all(name);
+    let mut words = values.iter().filter_map(|value| value.to_str().ok());
+    words.any(|words| words.split(',').any(|it| it.trim().eq_ignore_ascii_case(word)))
+}
+
+/// One connection, until its client, the server or the node ends it. A client that ends its side is answered what it
+/// has under way.
+async fn serve(shared: Shared, upgrade: OnUpgrade, _permit: OwnedSemaphorePermit) {
+    let Ok(upgraded) = upgrade.await else { return };
+    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+    let stream = io.into_inner();
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let (reader, writer) = stream.into_split();
+    let (proposing, outcomes) = shared.handle.proposing(IN_FLIGHT_MAX);
+    let client = OnceLock::new();
+    let (refuse, refused) = oneshot::channel();
+    let taking = async {
+        if let Err(reason) = take(reader, read_buf, proposing, &client).await {
+            // The other half may have found the connection broken.
+            let _ = refuse.send(reason);
+        }
+    };
+    let answering = answer(writer, outcomes, shared.handle.id(), &client, refused);
+    tokio::select! {
+        () = shared.stop.cancelled() => {}
+        () = answering_ends(taking, answering) => {}
+    }
+}
+
+/// What is read matters only as long as it can be answered.
+async fn answering_ends(taking: impl Future<Output = ()>, answering: impl Future<Output = ()>) {
+    let mut answering = std::pin::pin!(answering);
+    tokio::select! {
+        () = &mut answering => return,
+        () = taking => {}
+    }
+    answering.await;
+}
+
+/// Takes what the client says, until it says no more.
+///
+/// # Errors
+/// What it said that is no frame of a client.
+async fn take(
+    mut reader: OwnedReadHalf,
+    early: Bytes,
+    proposing: runtime::Proposing,
+    client: &OnceLock<NodeId>,
+) -> Result<(), String> {
+    let mut buffer = BytesMut::from(early);
+    let mut decoder = FrameDecoder::new(limits::FRAME_BYTES_MAX);
+    loop {
+        while let Some(frame) = decoder.decode(&mut buffer).map_err(|error| error.to_string())? {
+            let letter: Letter<Submit> =
+                serde_json::from_slice(&frame).map_err(|error| error.to_string())?;
+            if letter.message_type != MessageType::Consensus {
+                return Err(format!("a client says Consensus, not {:?}", letter.message_type));
+            }
+            if *client.get_or_init(|| letter.from) != letter.from {
+                return Err("one connection is one client: `from` has changed".to_owned());
+            }
+            for proposal in letter.payload.submit {
+                if proposal.until.is_some_and(|until| until.0 > limits::INTEGER_MAX) {
+                    return Err("until is beyond 2^53 − 1, and no slot is".to_owned());
+                }
+                if proposing.offer(proposal).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        if buffer.capacity() - buffer.len() < READ_BYTES / 4 {
+            buffer.reserve(READ_BYTES);
+        }
+        match reader.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => return Ok(()),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Tells what is decided, all that there is in one frame; at last, why the client is refused, if it is.
+async fn answer(
+    mut writer: OwnedWriteHalf,
+    mut outcomes: runtime::Outcomes,
+    me: NodeId,
+    client: &OnceLock<NodeId>,
+    mut refused: oneshot::Receiver<String>,
+) {
+    let mut decided = Vec::with_capacity(IN_FLIGHT_MAX);
+    let mut bytes = Vec::new();
+    let mut is_open = true;
+    loop {
+        tokio::select! {
+            biased;
+            reason = &mut refused, if is_open => match reason {
+                Ok(reason) => {
+                    // It has broken off already, or reads it.
+                    let _ = writer.write_all(&refusal(me, reason)).await;
+                    break;
+                }
+                Err(_) => is_open = false,
+            },
+            count = outcomes.next(&mut decided, IN_FLIGHT_MAX) => if count == 0 { break },
+        }
+        if decided.is_empty() {
+            continue;
+        }
+        let outcome = decided.drain(..).map(|(id, outcome)| Answer::new(id, &outcome)).collect();
+        bytes.clear();
+        let fits = put(&mut bytes, me, client.get().copied(), &Outcomes { outcome });
+        assert!(fits, "so many answers are far shorter than a frame may be");
+        if writer.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+    // It may be gone.
+    let _ = writer.shutdown().await;
+}
+
+/// Why the connection ends.
+fn refusal(me: NodeId, reason: String) -> Bytes {
+    let refused = Some(Refusal { code: "bad_frame".into(), reason });
+    encode(&Message {
+        id: MessageId::from(uuid::Uuid::new_v4()),
+        from: me,
+        to: None,
+        timestamp: 0,
+        payload: Payload::Pong(Pong { refused, ..Pong::default() }),
+    })
+    .expect("a reason is far shorter than a frame may be")
+}

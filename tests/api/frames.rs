@@ -1,0 +1,204 @@
+//! Frames for clients: many proposals on one connection.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use quorate::admin::frames::{Answer, Answers, FrameClient, FrameClientError, Submitter};
+use quorate::admin::{Client, Server, Token};
+use quorate::config::AdminConfig;
+use quorate::consensus::Proposal;
+use quorate::limits;
+use quorate::types::{ProposalId, Slot, Value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::support::within;
+use super::{LOOPBACK, Served, code, get};
+
+async fn connect(address: SocketAddr) -> (Submitter, Answers) {
+    within(FrameClient::connect(address, None)).await.expect("frames").into_split()
+}
+
+fn proposal(number: u128, value: &str) -> Proposal {
+    let value = Value::new(value).expect("a value within the limits");
+    Proposal { id: ProposalId::from_u128(number), value, until: None }
+}
+
+/// The next so many answers, by id.
+async fn answers(from: &mut Answers, count: usize) -> BTreeMap<ProposalId, Answer> {
+    let mut all = BTreeMap::new();
+    while all.len() < count {
+        let some = within(from.next()).await.expect("frames").expect("more answers");
+        all.extend(some.into_iter().map(|answer| (answer.id(), answer)));
+    }
+    all
+}
+
+/// Sends bytes behind an upgrade, and reads to the end of the connection.
+async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let head = "GET /v1/frames HTTP/1.1\r\nhost: localhost\r\nconnection: keep-alive, Upgrade\r\nupgrade: quorate/1\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("it takes the request");
+    stream.write_all(bytes).await.expect("it takes frames");
+    let mut said = Vec::new();
+    within(stream.read_to_end(&mut said)).await.expect("an end");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[tokio::test]
+async fn many_proposals_of_one_connection_are_each_answered_once() {
+    let served = Served::start(3).await;
+    let (mut submitter, mut answered) = connect(served.server.address()).await;
+    let count = 3_000;
+    let sending = async {
+        for start in (1..=count).step_by(500) {
+            let some = (start..start + 500).map(|number| proposal(number, &format!("v{number}")));
+            submitter.submit(some.collect()).await.expect("it is sent");
+        }
+        submitter.finish().await.expect("it is told");
+    };
+    let (_, all) = tokio::join!(sending, answers(&mut answered, count as usize));
+    assert!(within(answered.next()).await.expect("a good end").is_none(), "nothing is said twice");
+
+    let entries = within(served.client.log(Slot(1), 1000, true)).await.expect("a log");
+    let mut slots = BTreeMap::new();
+    for (id, answer) in &all {
+        let Answer::Committed { slot, hash, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!(slots.insert(*slot, (*id, *hash)), None, "{slot} is told of two proposals");
+    }
+    for entry in entries.entries {
+        if let Some((_, hash)) = slots.get(&entry.slot) {
+            assert_eq!(*hash, entry.hash);
+        }
+    }
+    served.end().await;
+}
+
+#[tokio::test]
+async fn an_id_takes_effect_once_whichever_way_it_comes() {
+    let served = Served::start(1).await;
+    let (mut submitter, mut answered) = connect(served.server.address()).await;
+    submitter.submit(vec![proposal(1, "once")]).await.expect("it is sent");
+    let first = answers(&mut answered, 1).await;
+    let Some(Answer::Committed { slot, .. }) = first.values().next() else { panic!("{first:?}") };
+    let mut expired = proposal(2, "late");
+    expired.until = Some(Slot(0));
+    submitter.submit(vec![proposal(1, "once"), expired]).await.expect("it is sent");
+    let again = answers(&mut answered, 2).await;
+    let id = ProposalId::from_u128(1);
+    assert_eq!(again[&id], Answer::Duplicate { id, slot: *slot });
+    let late = &again[&ProposalId::from_u128(2)];
+    assert!(matches!(late, Answer::Rejected { why, .. } if why.contains("last slot")), "{late:?}");
+    served.end().await;
+}
+
+#[tokio::test]
+async fn what_is_no_frame_of_a_client_is_refused_with_the_reason() {
+    let served = Served::start(1).await;
+    let address = served.server.address();
+    let frame = |text: &str| [&(text.len() as u32).to_be_bytes(), text.as_bytes()].concat();
+    let letter = |kind: &str, payload: &str| {
+        frame(&format!(
+            r#"{{"id":"00000000-0000-4000-8000-000000000001","from":"00000000-0000-4000-8000-000000000002","to":null,"message_type":"{kind}","payload":{payload},"timestamp":1}}"#
+        ))
+    };
+    let id = "00000000-0000-4000-8000-000000000003";
+    let empty = letter("Consensus", &format!(r#"{{"submit":[{{"id":"{id}","value":""}}]}}"#));
+    let beyond = letter(
+        "Consensus",
+        &format!(r#"{{"submit":[{{"id":"{id}","value":"x","until":9007199254740992}}]}}"#),
+    );
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    for (bytes, reason) in [
+        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "at most"),
+        (vec![0; 4], "length 0"),
+        (frame("{"), "EOF"),
+        (frame(&deep), "invalid type"),
+        (letter("Data", r#"{"submit":[]}"#), "a client says Consensus"),
+        (letter("Consensus", r#"{"submit":[],"submit":[]}"#), "duplicate field"),
+        (letter("Consensus", r#"{"vote":{}}"#), "missing field"),
+        (empty, "empty"),
+        (beyond, "2^53"),
+    ] {
+        let said = raw(address, &bytes).await;
+        assert!(said.contains("101") && said.contains("bad_frame"), "{said}");
+        assert!(said.contains(reason), "{reason}: {said}");
+    }
+    let (mut submitter, mut answered) = connect(address).await;
+    submitter.submit(vec![proposal(1, "others are not hurt")]).await.expect("it is sent");
+    assert!(matches!(
+        answers(&mut answered, 1).await.into_values().next(),
+        Some(Answer::Committed { .. })
+    ));
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_read_no_further_and_holds_nobody_up() {
+    let served = Served::start(1).await;
+    let (mut submitter, _unread) = connect(served.server.address()).await;
+    let flood = async {
+        for start in (1..).step_by(1_000) {
+            let some = (start..start + 1_000).map(|number| proposal(number, &"x".repeat(200)));
+            submitter.submit(some.collect()).await.expect("it is sent");
+        }
+    };
+    let slot = tokio::select! {
+        () = flood => unreachable!("the node reads no further"),
+        slot = async {
+            let mut last = Slot(0);
+            for number in 0..50 {
+                last = super::commit(&served.client, &format!("between {number}")).await;
+            }
+            last
+        } => slot,
+    };
+    assert!(slot.0 > 50);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn frames_want_the_token_and_end_with_the_server() {
+    let served = Served::start(1).await;
+    assert_eq!(
+        code(get(served.server.address(), "/v1/frames").await),
+        (426, "upgrade_required".to_owned())
+    );
+    let directory = tempfile::tempdir().expect("a directory");
+    let token_file = directory.path().join("token");
+    std::fs::write(&token_file, "0123456789abcdef").expect("a file");
+    let config = AdminConfig { token_file: Some(token_file), ..LOOPBACK };
+    let handle = served.cluster.handle(0).clone();
+    let guarded = Server::start(handle, &config).await.expect("a start");
+    let refused = within(FrameClient::connect(guarded.address(), None)).await.unwrap_err();
+    assert!(
+        matches!(&refused, FrameClientError::NoFrames { answer, .. } if answer.contains("401")),
+        "{refused}"
+    );
+    let token = Token::new("0123456789abcdef").expect("a token");
+    let client =
+        within(FrameClient::connect(guarded.address(), Some(&token))).await.expect("frames");
+    let (mut submitter, mut answered) = client.into_split();
+    submitter.submit(vec![proposal(1, "known")]).await.expect("it is sent");
+    answers(&mut answered, 1).await;
+    within(guarded.stop()).await;
+    assert!(!matches!(within(answered.next()).await, Ok(Some(_))), "it has ended");
+
+    let mut open = Vec::new();
+    loop {
+        match within(FrameClient::connect(served.server.address(), None)).await {
+            Ok(client) => open.push(client),
+            Err(FrameClientError::NoFrames { answer, .. }) => {
+                assert!(answer.contains("503"), "{answer}");
+                break;
+            }
+            Err(error) => panic!("{error}"),
+        }
+        assert!(open.len() <= limits::HANDSHAKES_MAX, "their number is bounded");
+    }
+    assert!(
+        within(Client::new(served.server.address()).status()).await.is_ok(),
+        "others are served"
+    );
+    served.end().await;
+}
