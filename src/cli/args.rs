@@ -2,6 +2,7 @@
 //! through `config` with all others, so that every fault is told at once.
 
 mod ask;
+mod bench;
 mod help;
 mod local;
 
@@ -17,6 +18,7 @@ pub(super) use ask::{
     Asked, AskedMany, LogArgs, LogShape, PingArgs, ProposeArgs, SendArgs, StatusArgs, WatchArgs,
     Watched,
 };
+pub(super) use bench::{BenchArgs, Via};
 pub(super) use local::{
     CompletionsArgs, ConfigCommand, DoctorArgs, InitArgs, ManArgs, ShowArgs, VersionArgs,
 };
@@ -78,6 +80,9 @@ pub(super) enum Command {
     /// Runs whole clusters under faults drawn from a seed, in virtual time
     #[command(after_help = help::MORE, after_long_help = help::SIMULATE)]
     Simulate(SimulateArgs),
+    /// Measures commits a second and how long one takes, here or at a running cluster
+    #[command(after_help = help::MORE, after_long_help = help::BENCH)]
+    Bench(BenchArgs),
     /// Prints what a shell needs to complete commands and flags
     #[command(after_help = help::MORE, after_long_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),

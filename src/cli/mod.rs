@@ -2,6 +2,7 @@
 
 mod args;
 mod ask;
+mod bench;
 mod config;
 mod demo;
 mod doctor;
@@ -71,6 +72,7 @@ fn obey(cli: Cli) -> Result<(), Failure> {
         Some(Command::Doctor(args)) => wait_for(doctor::doctor(&args)),
         Some(Command::Demo) => wait_for(demo::demo()),
         Some(Command::Simulate(args)) => simulate::simulate(&args),
+        Some(Command::Bench(args)) => wait_for(bench::bench(&args)),
         Some(Command::Completions(args)) => manual::completions(&args),
         Some(Command::Man(args)) => manual::man(&args),
         Some(Command::Version(args)) => version::version(&args),

@@ -4,6 +4,7 @@
 mod process;
 
 mod asking;
+mod bench;
 mod config;
 mod doctor;
 mod help;

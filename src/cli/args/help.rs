@@ -50,6 +50,24 @@ Exit codes:
     asking!()
 );
 
+pub(super) const BENCH: &str = "\
+Examples:
+  node bench
+  node bench --in-flight 64 --duration 500ms --repeat 1
+  node bench --rate 500 --duration 500ms --repeat 1 --json
+  node bench --via frames,http --in-flight 16 --size 64,1024 --duration 200ms --warm-up 100ms
+
+With --admin A,B,C the load goes to nodes that run already, else to some that are started for it.
+Values stay in the log for ever: measure at a cluster of its own, or let this command start one. What is
+printed says how the machine was at that time: compare figures of one run with each other and with the
+floor, never with those of another machine.
+
+Exit codes:
+   0  done
+   5  unreachable: no node answers there
+  10  a check failed: a cluster could not be started, or nothing was committed
+  78  configuration: the command line or the environment";
+
 pub(super) const STATUS: &str = concat!(
     "\
 Examples:
