@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::consensus::Proposal;
 use crate::limits;
 use crate::runtime::Outcome;
+use crate::transport::wall_clock;
 use crate::types::{Digest, MessageId, NodeId, ProposalId, Slot};
 use crate::wire::{HEAD_BYTES, MessageType};
 
@@ -114,9 +115,7 @@ impl Answer {
 fn put<P: Serialize>(into: &mut Vec<u8>, from: NodeId, to: Option<NodeId>, payload: &P) -> bool {
     let start = into.len();
     into.extend_from_slice(&[0; HEAD_BYTES]);
-    let timestamp = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let timestamp = wall_clock();
     let id = MessageId::from(uuid::Uuid::new_v4());
     let message_type = MessageType::Consensus;
     let letter = Letter { id, from, to, message_type, payload, timestamp };

@@ -1,14 +1,13 @@
 //! Walks effects from top to bottom: the disk, the sockets, old entries for peers, then everyone who waits.
 
 use std::collections::VecDeque;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::consensus::{self, Entry, EpochConfig, Record};
 use crate::engine::{Effects, Event, Outgoing, Recipients};
 use crate::runtime::disk::{Disk, Job, Reading};
 use crate::runtime::failure::RunError;
 use crate::runtime::publish::Publisher;
-use crate::transport::{SendError, Transport, TransportStatus};
+use crate::transport::{SendError, Transport, TransportStatus, wall_clock};
 use crate::types::{MessageId, NodeId, Time};
 use crate::wire::{Payload, Ping};
 
@@ -188,9 +187,4 @@ fn weight(record: &Record) -> usize {
         Record::Epoch { .. } | Record::Promise { .. } | Record::Commit { .. } => &[],
     };
     128 + entries.iter().map(Entry::weight).sum::<usize>()
-}
-
-/// Seconds since 1970, for people who look at frames.
-fn wall_clock() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

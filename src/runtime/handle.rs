@@ -15,9 +15,10 @@ use crate::limits;
 use crate::runtime::answer::{
     Delivery, Outcome, ReadError, Rejection, RelistError, SendError, Status, Stopped,
 };
+use crate::runtime::command::{Command, Reply};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::notice::{Notice, Subscription};
-use crate::runtime::proposing::{Outcomes, Proposing, Reply, proposing};
+use crate::runtime::proposing::{Outcomes, Proposing, proposing};
 use crate::types::{NodeId, Position, ProposalId, Slot, Value};
 
 /// Commands that wait for the driver. Proposals beyond it are answered `busy`; whoever asks for
@@ -29,39 +30,6 @@ pub(super) const DISK_READS: usize = 16;
 
 /// The most that [`Handle::committed`] returns at once, as weighed by [`Entry::weight`], except for a single entry.
 const ENTRIES_WEIGHT_MAX: usize = 1024 * 1024;
-
-/// What a client asks of the driver. Who gave up waiting has dropped the other end of `reply`.
-pub(super) enum Command {
-    Propose {
-        proposal: Proposal,
-        /// Whether to answer only when it is decided, or as soon as it is taken.
-        wait: bool,
-        reply: Reply,
-    },
-    Read {
-        reply: oneshot::Sender<Result<Position, ReadError>>,
-    },
-    Entries {
-        from: Slot,
-        through: Slot,
-        weight_max: usize,
-        reply: oneshot::Sender<Vec<Entry>>,
-    },
-    Send {
-        to: Option<NodeId>,
-        text: Arc<str>,
-        reply: oneshot::Sender<Result<Delivery, SendError>>,
-    },
-    Relist {
-        listed: Vec<Address>,
-        redial_min: Duration,
-        redial_max: Duration,
-        reply: oneshot::Sender<Result<(), RelistError>>,
-    },
-    Status {
-        reply: oneshot::Sender<Status>,
-    },
-}
 
 /// What never changes in the life of a node.
 #[derive(Debug)]

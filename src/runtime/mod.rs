@@ -4,6 +4,7 @@
 //! tasks in [`crate::transport`]. They share channels, never locks. Several nodes can run in one process.
 
 mod answer;
+mod command;
 mod disk;
 mod driver;
 mod executor;

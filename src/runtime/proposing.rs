@@ -2,45 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{self, OwnedPermit};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use crate::consensus::Proposal;
 use crate::runtime::answer::{Outcome, Stopped};
-use crate::runtime::handle::Command;
+use crate::runtime::command::{Command, Reply};
 use crate::runtime::metrics::Metrics;
 use crate::types::ProposalId;
-
-/// How one who proposed is told what became of it.
-pub(super) enum Reply {
-    /// It waits for this proposal alone.
-    Alone(oneshot::Sender<Outcome>),
-    /// It has a place for this answer among those of all that it proposed.
-    Among(OwnedPermit<(ProposalId, Outcome)>),
-}
-
-impl Reply {
-    /// Tells it. Whoever gave up waiting is not there to be told.
-    pub(super) fn tell(self, id: ProposalId, outcome: Outcome) {
-        match self {
-            Self::Alone(reply) => {
-                let _ = reply.send(outcome);
-            }
-            Self::Among(place) => {
-                place.send((id, outcome));
-            }
-        }
-    }
-
-    /// Whether it is known to have given up waiting.
-    pub(super) fn is_gone(&self) -> bool {
-        match self {
-            Self::Alone(reply) => reply.is_closed(),
-            // Its places are bounded, whether anybody looks or not.
-            Self::Among(_) => false,
-        }
-    }
-}
 
 /// The end at which proposals go in. See [`Handle::proposing`](crate::runtime::Handle::proposing).
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use tokio::sync::{broadcast, oneshot, watch};
 use crate::consensus::{self, Halt};
 use crate::engine::Event;
 use crate::runtime::answer::{Committed, Delivery, Outcome, ReadError, Rejection, SendError};
+use crate::runtime::command::Reply;
 use crate::runtime::metrics::{Metrics, Turn};
 use crate::runtime::narrate::Narrator;
 use crate::runtime::notice::Notice;
-use crate::runtime::proposing::Reply;
 use crate::types::{MessageId, NodeId, Position, ProposalId, Time};
 
 /// Clients that wait under one proposal id.

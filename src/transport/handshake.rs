@@ -17,6 +17,7 @@ use crate::mutant::{self, Mutant};
 use crate::transport::config::TransportConfig;
 use crate::transport::connection::{Connection, ReadError};
 use crate::transport::identity::{Identity, id_of, random};
+use crate::transport::wall::wall_clock;
 use crate::types::{MessageId, NodeId};
 use crate::wire::{
     Decoded, Hello, Hex, Message, Payload, Ping, Pong, ProtocolRange, Refusal, RefusalCode, Side,
@@ -108,9 +109,7 @@ impl Local {
             id: MessageId::from_bytes(random()),
             from: self.node(),
             to: None,
-            timestamp: std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
+            timestamp: wall_clock(),
             payload,
         })
         .expect("a hello is far shorter than a frame may be")

@@ -25,6 +25,7 @@ mod probe;
 mod shared;
 #[expect(clippy::module_inception, reason = "the transport is the room's own thing")]
 mod transport;
+mod wall;
 
 pub use config::{StartError, TransportConfig};
 pub use identity::{Identity, IdentityError};
@@ -32,3 +33,4 @@ pub use incoming::Incoming;
 pub use obstacles::Obstacle;
 pub use probe::{Ear, Met, ProbeError, probe};
 pub use transport::{LinkStatus, SendError, Transport, TransportStatus};
+pub use wall::wall_clock;

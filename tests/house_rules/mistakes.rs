@@ -6,12 +6,11 @@ use super::source::Source;
 use super::{Finding, PURE, broken, inspect, room_of};
 
 /// Who may read the wall clock, to write the time on what people read. Timers go by a clock that nobody sets.
-const WALL_CLOCK: [&str; 5] = [
+const WALL_CLOCK: [&str; 4] = [
     "src/admin/requests.rs",
     "src/cli/doctor/network.rs",
     "src/cli/format.rs",
-    "src/runtime/executor.rs",
-    "src/transport/handshake.rs",
+    "src/transport/wall.rs",
 ];
 
 /// A clock that people set, where it could end up in a timer. (Pure floors name no clock at all.)
@@ -80,7 +79,7 @@ fn the_wall_clock_in_a_timer_is_found() {
     let text = "use std::time::SystemTime;";
     let found = broken(&[("src/runtime/driver.rs", text)]);
     assert_eq!(found, ["src/runtime/driver.rs:2: the wall clock is read"]);
-    assert_eq!(broken(&[("src/runtime/executor.rs", text)]), [""; 0]);
+    assert_eq!(broken(&[("src/transport/wall.rs", text)]), [""; 0]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::admin::problem::Problem;
 use crate::admin::shared::Shared;
 use crate::limits;
 use crate::runtime;
+use crate::transport::wall_clock;
 use crate::types::{MessageId, NodeId};
 use crate::wire::{FrameDecoder, Message, MessageType, Payload, Pong, Refusal, encode};
 
@@ -184,7 +185,7 @@ fn refusal(me: NodeId, reason: String) -> Bytes {
         id: MessageId::from(uuid::Uuid::new_v4()),
         from: me,
         to: None,
-        timestamp: 0,
+        timestamp: wall_clock(),
         payload: Payload::Pong(Pong { refused, ..Pong::default() }),
     })
     .expect("a reason is far shorter than a frame may be")

@@ -1,0 +1,76 @@
+//! What clients ask of the driver.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::OwnedPermit;
+use tokio::sync::oneshot;
+
+use crate::config::Address;
+use crate::consensus::{Entry, Proposal};
+use crate::runtime::answer::{Delivery, Outcome, ReadError, RelistError, SendError, Status};
+use crate::types::{NodeId, Position, ProposalId, Slot};
+
+/// What a client asks of the driver. Who gave up waiting has dropped the other end of `reply`.
+pub(super) enum Command {
+    Propose {
+        proposal: Proposal,
+        /// Whether to answer only when it is decided, or as soon as it is taken.
+        wait: bool,
+        reply: Reply,
+    },
+    Read {
+        reply: oneshot::Sender<Result<Position, ReadError>>,
+    },
+    Entries {
+        from: Slot,
+        through: Slot,
+        weight_max: usize,
+        reply: oneshot::Sender<Vec<Entry>>,
+    },
+    Send {
+        to: Option<NodeId>,
+        text: Arc<str>,
+        reply: oneshot::Sender<Result<Delivery, SendError>>,
+    },
+    Relist {
+        listed: Vec<Address>,
+        redial_min: Duration,
+        redial_max: Duration,
+        reply: oneshot::Sender<Result<(), RelistError>>,
+    },
+    Status {
+        reply: oneshot::Sender<Status>,
+    },
+}
+
+/// How one who proposed is told what became of it.
+pub(super) enum Reply {
+    /// It waits for this proposal alone.
+    Alone(oneshot::Sender<Outcome>),
+    /// It has a place for this answer among those of all that it proposed.
+    Among(OwnedPermit<(ProposalId, Outcome)>),
+}
+
+impl Reply {
+    /// Tells it. Whoever gave up waiting is not there to be told.
+    pub(super) fn tell(self, id: ProposalId, outcome: Outcome) {
+        match self {
+            Self::Alone(reply) => {
+                let _ = reply.send(outcome);
+            }
+            Self::Among(place) => {
+                place.send((id, outcome));
+            }
+        }
+    }
+
+    /// Whether it is known to have given up waiting.
+    pub(super) fn is_gone(&self) -> bool {
+        match self {
+            Self::Alone(reply) => reply.is_closed(),
+            // Its places are bounded, whether anybody looks or not.
+            Self::Among(_) => false,
+        }
+    }
+}
