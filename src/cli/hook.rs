@@ -150,6 +150,10 @@ impl Hook {
             .env("QUORATE_COMMIT_SLOT", entry.slot().to_string())
             .env("QUORATE_COMMIT_ID", id)
             .env("QUORATE_COMMIT_HASH", entry.position().hash.to_string())
+            // Who supervises the node is none of the command's business.
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_PID")
+            .env_remove("WATCHDOG_USEC")
             .stdin(self.stdin(value).await?)
             .kill_on_drop(true)
             .spawn()?;

@@ -22,6 +22,7 @@ mod show;
 mod signals;
 mod simulate;
 mod status;
+mod supervisor;
 mod version;
 mod watch;
 

@@ -4,6 +4,7 @@ use crate::cli::args::SettingArgs;
 use crate::cli::logs::{self, Logs};
 use crate::cli::settings::gather;
 use crate::cli::signals::Hangups;
+use crate::cli::supervisor::Supervisor;
 use crate::config::{self, Fault, Key, Origin, Settings};
 use crate::runtime::{Handle, NODE_TARGET};
 
@@ -14,9 +15,11 @@ pub(super) async fn on_hangups(
     mut settings: Settings,
     handle: &Handle,
     logs: &Logs,
+    supervisor: &Supervisor,
 ) {
     loop {
         hangups.next().await;
+        supervisor.reloading().await;
         match reload(args, &settings, handle, logs).await {
             Ok((new, changed)) => {
                 settings = new;
@@ -28,6 +31,8 @@ pub(super) async fn on_hangups(
                 }
             }
         }
+        // Also where nothing was taken: the node goes on as it was.
+        supervisor.reloaded().await;
     }
 }
 

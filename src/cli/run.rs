@@ -14,6 +14,7 @@ use crate::cli::logs::Logs;
 use crate::cli::output::print;
 use crate::cli::settings::Plan;
 use crate::cli::signals::{Hangups, Signals, stdin_ends};
+use crate::cli::supervisor::Supervisor;
 use crate::cli::{reload, show};
 use crate::runtime::{
     FailureClass, Handle, NODE_TARGET, Node, Notice, Outcome, Rejection, Subscription,
@@ -51,12 +52,17 @@ pub(super) async fn serve(args: &RunArgs, plan: Plan, logs: &Logs) -> Result<(),
     let admin = config.admin.clone();
     let hook = args.on_commit.as_deref().map(|command| Hook::open(command, &config.data_dir));
     let hook = hook.transpose()?;
+    let supervisor = Supervisor::find();
+    supervisor.starting().await;
     let mut node = tokio::select! {
         started = Node::start(config) => {
             started.map_err(|error| failure(error.class(), &error, &place))?
         }
         // A long log is still being read: nothing was promised in this life.
-        () = signals.next() => return left_early(args),
+        () = signals.next() => {
+            supervisor.stopping().await;
+            return left_early(args);
+        }
     };
     node.handle().metrics().count_lines_dropped_in(Arc::clone(&logs.dropped));
     let server = match &admin {
@@ -71,6 +77,7 @@ pub(super) async fn serve(args: &RunArgs, plan: Plan, logs: &Logs) -> Result<(),
         },
     };
 
+    supervisor.ready().await;
     let handle = node.handle().clone();
     let stop_hook = CancellationToken::new();
     let hook = hook.map(|hook| tokio::spawn(hook.run(handle.clone(), stop_hook.clone())));
@@ -85,13 +92,15 @@ pub(super) async fn serve(args: &RunArgs, plan: Plan, logs: &Logs) -> Result<(),
     };
     let ended = tokio::select! {
         ended = wanted => ended,
-        () = reload::on_hangups(hangups, &args.settings, plan.settings, &handle, logs) => Ok(()),
+        () = reload::on_hangups(hangups, &args.settings, plan.settings, &handle, logs, &supervisor) => Ok(()),
+        () = supervisor.keep_told(&handle) => Ok(()),
         () = signals.next() => left_early(args),
         () = stdin_ends(args.until_stdin_ends) => left_early(args),
         ended = node.wait() => {
             return ended.map_err(|error| failure(error.class(), &error, &place));
         }
     };
+    supervisor.stopping().await;
     stop_hook.cancel();
     let leaving = async {
         if let Some(hook) = hook {
