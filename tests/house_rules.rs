@@ -294,7 +294,7 @@ fn project() -> BTreeMap<String, String> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = BTreeMap::new();
-    for directory in ["src", "tests", "examples", "benches", "docs", "config", ".ci"] {
+    for directory in ["src", "tests", "examples", "benches", "docs", "config", "deploy", ".ci"] {
         let directory = root.join(directory);
         if directory.is_dir() {
             walk(root, &directory, &mut files);
