@@ -27,8 +27,9 @@ pub enum LogError {
     },
     /// Bytes that were synced are no longer what was written.
     #[error(
-        "{} is damaged at byte {offset}: {what}; nothing was changed: check the disk, move the whole \
-         directory {} away and join this node anew with an empty one, the other members hold the log",
+        "{} is damaged at byte {offset}: {what}; nothing was changed: check the disk and keep the whole \
+         directory {}; the other members hold the log and go on without this one: see \"A machine is lost for \
+         good\" in docs/OPERATIONS.md",
         path.display(),
         path.parent().unwrap_or(path).display()
     )]
@@ -44,7 +45,8 @@ pub enum LogError {
     #[error(
         "{} belongs to a node that was started {starts} times, and {}: what the node promised and voted is not \
          there, and without it agreement could break (R15), so the node does not start: put the whole directory \
-         back as it was when the node last ran; otherwise move it away and join this node anew with an empty one",
+         back as it was when the node last ran; where it is gone, see \"A machine is lost for good\" in \
+         docs/OPERATIONS.md",
         path.display(),
         if *is_older { "its log is an older copy" } else { "its log is missing" }
     )]

@@ -30,7 +30,7 @@ pub enum IdentityError {
     /// A directory that a node was started on, without that node's key.
     #[error(
         "{path} is missing: this directory belongs to a node whose key is lost; put the file \
-         back from a copy, or start with an empty data directory and let the node join as a new one"
+         back from a copy; an empty directory makes another node, which cannot take the place of this one"
     )]
     Missing {
         /// Where the key should be.
@@ -38,7 +38,8 @@ pub enum IdentityError {
     },
     /// The key is not what was written there.
     #[error(
-        "{path} does not hold the node's key: put it back from a copy; for a new node, empty the data directory"
+        "{path} does not hold the node's key: put it back from a copy; an empty directory makes another node, which cannot take the \
+         place of this one"
     )]
     Damaged {
         /// The file.
@@ -47,7 +48,7 @@ pub enum IdentityError {
     /// A key without the count of starts that is older than it: more of the directory may be gone.
     #[error(
         "{path} holds a key, and nothing beside it tells whether a node was ever started under it: put the whole \
-         directory back as it was; for a new node, empty the data directory"
+         directory back as it was; an empty directory makes another node, which cannot take the place of this one"
     )]
     Alone {
         /// The key's file.
