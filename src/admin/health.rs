@@ -63,7 +63,7 @@ fn failed(status: &Status) -> Option<ErrorBody> {
             "the cluster is not formed yet".to_owned(),
             "start every node of the list; see /v1/peers for who was met",
         ),
-        Some(quorum) if !quorum.is_heard() => (
+        Some(quorum) if !quorum.is_heard => (
             "no_quorum",
             format!("{} members are heard, {} are needed", quorum.heard, quorum.needed),
             "see /v1/peers for who is missing",
@@ -90,7 +90,7 @@ fn checks(status: &Status) -> Vec<Check> {
     };
     let heard = quorum.map_or_else(
         || "nobody can be counted yet".to_owned(),
-        |Quorum { heard, needed }| format!("{heard} of {members} heard, {needed} needed"),
+        |Quorum { heard, needed, .. }| format!("{heard} of {members} heard, {needed} needed"),
     );
     let led = if log.led { "is led" } else { "is not led yet" };
     let sync = match log.is_disk_slow {
@@ -99,7 +99,7 @@ fn checks(status: &Status) -> Vec<Check> {
     };
     vec![
         check("formed", true, members > 0, formed),
-        check("quorum", true, quorum.is_some_and(Quorum::is_heard), heard),
+        check("quorum", true, quorum.is_some_and(|quorum| quorum.is_heard), heard),
         check("led", false, log.led, format!("round {} {led}", log.round)),
         check("disk", false, !log.is_disk_slow, sync),
     ]

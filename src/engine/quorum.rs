@@ -7,17 +7,12 @@ use crate::types::NodeId;
 /// How many members are heard, and how many must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quorum {
-    /// Members heard, this one included.
+    /// Members heard, this one included; who is suspected is not among them.
     pub heard: usize,
     /// Members needed.
     pub needed: usize,
-}
-
-impl Quorum {
-    /// Whether enough are heard.
-    pub fn is_heard(self) -> bool {
-        self.heard >= self.needed
-    }
+    /// Whether enough are heard. A suspicion takes none away that were enough: it may pass.
+    pub is_heard: bool,
 }
 
 /// Remembers what was last told: it takes online peers to have a quorum, and offline ones to lose
@@ -30,12 +25,13 @@ pub(super) struct QuorumWatch {
 impl QuorumWatch {
     pub(super) fn now(self, me: NodeId, config: &EpochConfig, peers: &peers::Machine) -> Quorum {
         let votes = |id: &NodeId| config.is_member(*id);
-        let others = if self.is_heard {
-            peers.not_offline().filter(votes).count()
-        } else {
-            peers.online().filter(votes).count()
+        let own = usize::from(votes(&me));
+        let (heard, needed) = (peers.online().filter(votes).count() + own, config.quorum());
+        let count = match self.is_heard {
+            true => peers.not_offline().filter(votes).count() + own,
+            false => heard,
         };
-        Quorum { heard: others + usize::from(votes(&me)), needed: config.quorum() }
+        Quorum { heard, needed, is_heard: count >= needed }
     }
 
     /// The quorum, if it is heard again or no longer.
@@ -46,7 +42,7 @@ impl QuorumWatch {
         peers: &peers::Machine,
     ) -> Option<Quorum> {
         let quorum = self.now(me, config, peers);
-        let was_heard = std::mem::replace(&mut self.is_heard, quorum.is_heard());
+        let was_heard = std::mem::replace(&mut self.is_heard, quorum.is_heard);
         (was_heard != self.is_heard).then_some(quorum)
     }
 }

@@ -115,6 +115,9 @@ fn a_killed_peer_is_offline_after_two_refusals_and_back_with_its_link() {
     net.told(1);
     net.kill(2);
     assert_eq!(net.statuses(1), [(id(2), NodeStatus::Suspected)]);
+    // It counts as heard no longer, and is not given up yet.
+    let quorum = net.engines[&id(1)].status(net.now).quorum;
+    assert_eq!(quorum, Some(Quorum { heard: 1, needed: 2, is_heard: true }));
     net.input(1, Input::DialRefused { peer: id(2) });
     assert_eq!(net.told(1), []);
     net.input(1, Input::DialRefused { peer: id(2) });

@@ -258,7 +258,7 @@ impl View<'_> {
                 true => Condition::Commits,
                 false => Condition::Degraded,
             };
-            let spare = heard - needed;
+            let spare = self.spare(config, heard - needed, needed);
             verdict.text = format!("{heard} of {members} heard: commits; can lose {spare} more");
             if members == 1 {
                 "1 of 1 heard: commits; alone, so nothing may be lost"
@@ -289,7 +289,12 @@ impl View<'_> {
             NodeStatus::Online | NodeStatus::Offline => "is offline",
         };
         if by.is_empty() {
-            verdict.because(format!("{name} {state}: {since}, and nobody heard here hears it"));
+            // Where nobody else is heard, it goes without saying.
+            let by_nobody = match self.status.hears.is_empty() {
+                true => "",
+                false => ", and nobody heard here hears it",
+            };
+            verdict.because(format!("{name} {state}: {since}{by_nobody}"));
             verdict.mend(format!("start {name}, or mend the network to it"));
         } else {
             let (hear, by) = (verb(by.len(), "hears", "hear"), self.all(by));
@@ -303,15 +308,54 @@ impl View<'_> {
         let heard = &self.status.hears;
         for (by, hears) in heard.iter().filter(|(by, _)| config.is_member(**by)) {
             let others = heard.keys().copied().chain([self.situation.me]);
-            let deaf_to: Vec<NodeId> = others
-                .filter(|other| other != by && config.is_member(*other) && !hears.contains(other))
-                .collect();
-            if !deaf_to.is_empty() {
-                let (by, to) = (self.name(*by), self.all(deaf_to));
-                verdict.because(format!("{by} does not hear {to}"));
-                verdict.mend(format!("mend the network between {by} and {to}"));
+            let deaf_to = others
+                .filter(|other| other != by && config.is_member(*other) && !hears.contains(other));
+            let (mutual, one_way): (Vec<NodeId>, Vec<NodeId>) =
+                deaf_to.partition(|other| !self.hears(*other, *by));
+            // Told once, of the first of the two.
+            let mutual: Vec<NodeId> = mutual.into_iter().filter(|other| by < other).collect();
+            let name = self.name(*by);
+            for (deaf_to, is_mutual) in [(mutual, true), (one_way, false)] {
+                let to = match deaf_to.len() {
+                    0 => continue,
+                    _ => self.all(deaf_to.iter().copied()),
+                };
+                verdict.because(match (is_mutual, deaf_to.len()) {
+                    (true, 1) => format!("{name} and {to} do not hear each other"),
+                    (true, _) => format!("{name} does not hear {to}, nor do they hear it"),
+                    (false, _) => format!("{name} does not hear {to}"),
+                });
+                verdict.mend(format!("mend the network between {name} and {to}"));
             }
         }
+    }
+
+    /// Whether one member hears another, as far as is known here: of whom nothing is known, the best is
+    /// believed.
+    fn hears(&self, by: NodeId, whom: NodeId) -> bool {
+        self.status.hears.get(&by).is_none_or(|hears| hears.contains(&whom))
+    }
+
+    /// How many more members may be lost, whichever they are; `most` if everybody heard hears everybody.
+    /// One that is left must still reach a quorum by its own links: each loss takes at most one link
+    /// from it, and there must be more such members than losses.
+    fn spare(&self, config: &EpochConfig, most: usize, needed: usize) -> usize {
+        let online = self.status.peers.iter().filter(|peer| peer.status == NodeStatus::Online);
+        let heard: Vec<NodeId> = online
+            .map(|peer| peer.id)
+            .filter(|id| config.is_member(*id))
+            .chain([self.situation.me])
+            .collect();
+        let reach = |one: &NodeId| {
+            let is_linked = |other: &&NodeId| {
+                *other == one || self.hears(*one, **other) && self.hears(**other, *one)
+            };
+            heard.iter().filter(is_linked).count()
+        };
+        let reaches: Vec<usize> = heard.iter().map(reach).collect();
+        let bears =
+            |lost: &usize| reaches.iter().filter(|reach| **reach >= needed + *lost).count() > *lost;
+        (0..=most).rev().find(bears).unwrap_or(0)
     }
 
     /// A member that is heard and not well.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::consensus::{self, Commit};
-use crate::engine::{self, Quorum, Situation, Verdict};
+use crate::engine::{self, Situation, Verdict};
 use crate::limits;
 use crate::transport::TransportStatus;
 use crate::types::{Digest, NodeId, Round, Slot, Time};
@@ -189,7 +189,7 @@ impl Status {
     /// Whether a proposal made here can commit, as far as this node can tell: the cluster is formed
     /// and a quorum is heard.
     pub fn ready(&self) -> bool {
-        self.engine.quorum.is_some_and(Quorum::is_heard)
+        self.engine.quorum.is_some_and(|quorum| quorum.is_heard)
     }
 }
 

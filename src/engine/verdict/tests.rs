@@ -67,7 +67,7 @@ fn all_well(members: u128) -> Status {
         peers: others.iter().map(peer).collect(),
         hears: others.iter().map(hears).collect(),
         objections: Vec::new(),
-        quorum: Some(Quorum { heard: ids.len(), needed }),
+        quorum: Some(Quorum { heard: ids.len(), needed, is_heard: true }),
         forming: None,
         dispatch: Counts::default(),
         strangers: 0,
@@ -171,15 +171,42 @@ fn a_member_that_others_hear_is_behind_a_broken_path() {
     assert_eq!(verdict.mend, ["mend the network between this node and n3"]);
 }
 
+/// These two do not hear each other, and this node hears both.
+fn cut(status: &mut Status, one: u128, other: u128) {
+    for (by, whom) in [(one, other), (other, one)] {
+        let hears = status.hears.get_mut(&id(by)).expect("it is heard");
+        hears.retain(|heard| *heard != id(whom));
+    }
+}
+
 #[test]
 fn members_that_do_not_hear_each_other_are_named() {
     let mut status = all_well(3);
     status.hears.insert(id(2), vec![ME]);
-    check(
-        &status,
-        Condition::Degraded,
-        "3 of 3 heard: commits; can lose 1 more",
-        &["n2 does not hear n3"],
+    let text = "3 of 3 heard: commits; can lose 0 more";
+    check(&status, Condition::Degraded, text, &["n2 does not hear n3"]);
+    cut(&mut status, 2, 3);
+    let verdict = check(&status, Condition::Degraded, text, &["n2 and n3 do not hear each other"]);
+    assert_eq!(verdict.mend, ["mend the network between n2 and n3"]);
+}
+
+#[test]
+fn what_may_be_lost_is_counted_by_the_links_that_are_left() {
+    let can_lose = |status: &Status| {
+        let text = said(status).text;
+        text.strip_prefix("5 of 5 heard: commits; can lose ").expect("it commits").to_owned()
+    };
+    // Three of five hear everybody: two of them may go, the third still reaches three.
+    let mut status = all_well(5);
+    cut(&mut status, 4, 5);
+    assert_eq!(can_lose(&status), "2 more");
+    // A bridge between two halves: this node alone reaches more than three.
+    for (one, other) in [(2, 4), (2, 5), (3, 4), (3, 5)] {
+        cut(&mut status, one, other);
+    }
+    assert_eq!(can_lose(&status), "0 more");
+    assert!(
+        said(&status).because.contains(&"n2 does not hear n4 and n5, nor do they hear it".into())
     );
 }
 
@@ -230,7 +257,7 @@ fn an_unhealthy_member_that_hears_nobody_has_no_slow_disk() {
     status.hears.insert(id(3), Vec::new());
     status.log.others[1].announces = Some(Announcement { is_healthy: false, ..well() });
     let because = ["n3 does not hear n2 and n1", "n3 hears only 1 of 3 members"];
-    check(&status, Condition::Degraded, "3 of 3 heard: commits; can lose 1 more", &because);
+    check(&status, Condition::Degraded, "3 of 3 heard: commits; can lose 0 more", &because);
 }
 
 #[test]
