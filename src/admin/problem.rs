@@ -68,6 +68,9 @@ impl From<ReadError> for Problem {
         let (code, hint) = match error {
             ReadError::TimedOut => ("no_quorum", "see /v1/peers for who is missing, or read=local"),
             ReadError::Busy => ("busy", "try again in a moment, or at another node"),
+            ReadError::NotFormed => {
+                ("not_formed", "start every node of the list; see /v1/peers for who was met")
+            }
             ReadError::Stopped => ("stopped", "ask another node"),
         };
         Self::unavailable(code, error.to_string(), hint)

@@ -95,6 +95,9 @@ pub enum ReadError {
     /// Too many reads wait at this node.
     #[error("too many reads wait at this node: try again in a moment, or at another node")]
     Busy,
+    /// This node belongs to no cluster yet.
+    #[error("the cluster is not formed yet: wait until every listed node has been met")]
+    NotFormed,
     /// The node is stopping or has stopped.
     #[error("the node is stopping: ask another one")]
     Stopped,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::config::Address;
 use crate::consensus::{Entry, EpochConfig};
 use crate::engine::{Engine, Input};
-use crate::runtime::answer::{Queues, RelistError, Status};
+use crate::runtime::answer::{Queues, ReadError, RelistError, Status};
 use crate::runtime::command::Command;
 use crate::runtime::disk::{Reading, Report};
 use crate::runtime::executor::Executor;
@@ -261,6 +261,10 @@ impl Driver {
                 self.executor.publisher().await_outcome(id, reply, wait);
                 self.take(now, Input::Submit(proposal))?;
                 self.executor.publisher().taken(id);
+            }
+            Command::Read { reply } if self.engine.epoch().is_none() => {
+                // Who asked may have gone.
+                let _ = reply.send(Err(ReadError::NotFormed));
             }
             Command::Read { reply } => {
                 self.tokens += 1;

@@ -77,7 +77,7 @@ const PROPOSALS: [&str; 7] =
     ["committed", "duplicate", "expired", "busy", "not_formed", "stopped", "unknown"];
 
 /// What clients were told of their linearizable reads.
-const READS: [&str; 4] = ["answered", "timed_out", "busy", "stopped"];
+const READS: [&str; 5] = ["answered", "timed_out", "busy", "not_formed", "stopped"];
 
 impl Metrics {
     pub(super) fn new() -> Self {
@@ -183,7 +183,8 @@ impl Metrics {
             Ok(_) => 0,
             Err(ReadError::TimedOut) => 1,
             Err(ReadError::Busy) => 2,
-            Err(ReadError::Stopped) => 3,
+            Err(ReadError::NotFormed) => 3,
+            Err(ReadError::Stopped) => 4,
         };
         self.reads[index].inc();
     }
