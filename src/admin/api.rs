@@ -5,6 +5,7 @@
 
 mod events;
 mod member;
+mod whole;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,7 @@ pub struct ProposeRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
     /// The last slot in which it may take effect.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole::slot", skip_serializing_if = "Option::is_none")]
     pub until: Option<Slot>,
 }
 

@@ -19,6 +19,7 @@ use crate::admin::api::{
 };
 use crate::admin::frames::{FrameClient, FrameClientError};
 use crate::admin::token::Token;
+use crate::limits;
 use crate::types::Slot;
 
 /// How long connecting may take.
@@ -170,12 +171,13 @@ impl Client {
         Ok(Happenings(Lines::new(self, response.into_body())))
     }
 
-    /// `POST /v1/messages`.
+    /// `POST /v1/messages`; waits for the answer as long as the node waits for those who should have it.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn send(&self, request: &MessageRequest) -> Result<MessageResponse, ClientError> {
-        self.answer(self.post("/v1/messages", request, ANSWER_TIMEOUT).await?).await
+        let timeout = limits::UNACKNOWLEDGED_AGE_MAX + ANSWER_TIMEOUT;
+        self.answer(self.post("/v1/messages", request, timeout).await?).await
     }
 
     /// `GET /metrics`.

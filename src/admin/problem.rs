@@ -98,9 +98,20 @@ impl From<ValueError> for Problem {
     }
 }
 
+/// What a library says of a request, without its words for its own doings.
+fn plainly(said: String) -> String {
+    const WORDS: [(&str, &str); 3] = [
+        ("Failed to deserialize the JSON body into the target type: ", "the body does not fit: "),
+        ("Failed to parse the request body as JSON: ", "the body is not JSON: "),
+        ("Failed to deserialize query string: ", "the query does not fit: "),
+    ];
+    let found = WORDS.iter().find_map(|(theirs, ours)| Some((said.strip_prefix(theirs)?, ours)));
+    found.map_or_else(|| said.clone(), |(rest, ours)| format!("{ours}{rest}"))
+}
+
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
-        let message = rejection.body_text();
+        let message = plainly(rejection.body_text());
         match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(message),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::new(
@@ -117,7 +128,7 @@ impl From<JsonRejection> for Problem {
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
         Self::bad_request(
-            rejection.body_text(),
+            plainly(rejection.body_text()),
             "from and limit are whole numbers, follow is true or false, read is local or linearizable; \
              nothing else can be asked here",
         )

@@ -235,6 +235,8 @@ async fn every_answer_is_as_described() {
         (id, 200),
         (r#"{"value":"x","wait":false}"#, 202),
         (r#"{"value":"x","until":0}"#, 409),
+        (r#"{"value":"x","until":0.0}"#, 409),
+        (r#"{"value":"x","until":0.5}"#, 400),
         (r#"{"value":""}"#, 400),
         (r#"{"value":"x","until":9007199254740992}"#, 400),
         (&long, 413),
