@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use crate::admin::api::{LogContent, LogEntry, Member, StatusResponse};
 use crate::admin::problem::Problem;
 use crate::admin::shared::{Asker, Shared};
+use crate::engine::Condition;
 use crate::types::Slot;
 
 const PAGE: &str = include_str!("page/index.html");
@@ -69,7 +70,15 @@ async fn plain(shared: &Shared) -> Result<String, Problem> {
 fn table(status: &StatusResponse, entries: &[LogEntry]) -> String {
     let mut html = String::new();
     let mut add = |text: String| html.push_str(&text);
-    add(format!("<section><h1>{}</h1>", escaped(&status.verdict.text)));
+    let sign = match status.verdict.state {
+        Condition::Commits => "✓",
+        Condition::Degraded => "!",
+        Condition::Contested | Condition::Forming => "…",
+        Condition::SlowDisk | Condition::NoQuorum | Condition::ShutOut => "✕",
+    };
+    let (name, cluster, round) = (escaped(&status.name), escaped(&status.cluster), status.round);
+    add(format!("<p>{name} · cluster {cluster} · round {round} · loaded anew every 5 s</p>"));
+    add(format!("<section><h1>{sign} {}</h1>", escaped(&status.verdict.text)));
     for line in &status.verdict.because {
         add(format!("<p>{}</p>", escaped(line)));
     }
@@ -81,7 +90,9 @@ fn table(status: &StatusResponse, entries: &[LogEntry]) -> String {
         true => member.id.short(),
         false => escaped(&member.name),
     };
-    for member in &status.members {
+    let mut members: Vec<&Member> = status.members.iter().collect();
+    members.sort_by_key(|member| name(member));
+    for member in members {
         let heard = status.members.iter().filter(|other| member.hears.contains(&other.id));
         let heard: Vec<String> = heard.map(name).collect();
         let voted =

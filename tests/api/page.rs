@@ -31,7 +31,9 @@ async fn without_javascript_it_is_a_table_that_values_cannot_break_out_of() {
     assert!(answer.body.contains(&format!("<script nonce=\"{nonce}\">")));
     let plain = answer.body.split("<noscript>").nth(2).expect("the table");
     let plain = plain.split("</noscript>").next().expect("its end");
-    for wanted in ["3 heard", "<td>n1</td>", "<td>n3</td>", "&#60;script&#62;alert(1)"] {
+    for wanted in
+        [" 3 of 3 heard", "n1 · cluster ", "<td>n1</td>", "<td>n3</td>", "&#60;script&#62;alert(1)"]
+    {
         assert!(plain.contains(wanted), "{wanted} in {plain}");
     }
     assert!(!plain.contains("<script"), "{plain}");
@@ -221,6 +223,24 @@ const VALUES: [&str; 16] = [
     "last of the sixteen",
 ];
 
+/// The page is shown a status in which two members do not hear each other; what it makes of it.
+const CUT: &str = "(() => {
+    const [a, b, c] = status.members;
+    b.hears = [a.id]; c.hears = [a.id];
+    show();
+    return [document.querySelector('#matrix .note').textContent.split('; ')[1],
+        document.querySelectorAll('#matrix td.no').length, document.querySelectorAll('#ring .cut').length];
+})()";
+
+/// The same, with one member apart from all others.
+const SPLIT: &str = "(() => {
+    const [a, b, c] = status.members;
+    a.hears = [b.id]; b.hears = [a.id]; c.hears = [];
+    show();
+    return [document.querySelector('#matrix .note').textContent,
+        document.querySelectorAll('#matrix td.top').length, document.querySelectorAll('#ring .cut').length];
+})()";
+
 const TEXT: &str = "document.getElementById('text').textContent";
 
 #[tokio::test]
@@ -261,6 +281,10 @@ async fn a_value_proposed_on_the_page_commits_and_a_lost_node_shows() {
     browser.until(bars, |count| count.as_u64() >= Some(3)).await;
     let trips = "document.querySelectorAll('#ring svg > text.small').length";
     browser.until(trips, |count| count.as_u64() == Some(2)).await;
+    let shown = browser.value(CUT).await;
+    assert_eq!(shown, json!(["one group, in which not everybody hears everybody", 2, 1]));
+    let shown = browser.value(SPLIT).await;
+    assert_eq!(shown, json!(["2 groups, outlined: n1, n2 | n3", 3, 2]));
     let width = "document.documentElement.scrollWidth <= innerWidth";
     assert_eq!(browser.value(width).await, true, "nothing is wider than the window");
     assert_eq!(browser.errors().await, Vec::<Json>::new());
