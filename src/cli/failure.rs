@@ -81,6 +81,20 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What there is to tell: what, where, and the next step.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = (&str, Option<&str>, Option<&str>)> {
+        self.troubles.iter().map(|trouble| {
+            (trouble.what.as_str(), trouble.place.as_deref(), trouble.hint.as_deref())
+        })
+    }
+
+    /// The same, told already: only the exit code is left.
+    pub(super) fn told(self) -> Self {
+        Self { troubles: Vec::new(), ..self }
+    }
+}
+
 impl From<Vec<Fault>> for Failure {
     fn from(faults: Vec<Fault>) -> Self {
         let told = |fault: Fault| Trouble {

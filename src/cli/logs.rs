@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -11,7 +12,7 @@ use crate::cli::failure::{Code, Failure};
 use crate::cli::format::Format;
 use crate::cli::lines::{Lines, Rest};
 use crate::cli::output::colours_wanted;
-use crate::config::Settings;
+use crate::config::{LogFormat, Settings};
 use crate::runtime::{COMMIT_TARGET, NODE_TARGET};
 
 /// The lines of this process, until it is dropped: then the last ones are waited for.
@@ -21,12 +22,27 @@ pub(super) struct Logs {
     /// Lines that found no room.
     pub(super) dropped: Arc<AtomicU64>,
     filter: Box<dyn Fn(EnvFilter)>,
+    /// Whether a machine reads: to it, whatever is no line is a line that it cannot read.
+    is_for_machines: bool,
 }
 
 impl Logs {
     /// From now on, lets through what this filter does.
     pub(super) fn set_filter(&self, filter: EnvFilter) {
         (self.filter)(filter);
+    }
+
+    /// Why the program ends: to a machine as lines like all others, unless errors are kept from it; for
+    /// people it is told behind the last line.
+    pub(super) fn tell(&self, failure: Failure) -> Failure {
+        if !self.is_for_machines || !tracing::enabled!(target: NODE_TARGET, Level::ERROR) {
+            return failure;
+        }
+        let code = failure.code.number();
+        for (what, place, hint) in failure.troubles() {
+            tracing::error!(target: NODE_TARGET, code, what, place, hint, "node.failed");
+        }
+        failure.told()
     }
 }
 
@@ -73,7 +89,8 @@ pub(super) fn start(settings: &Settings) -> Result<Logs, Failure> {
     lines.try_init().map_err(|error| wrong(error.to_string()))?;
     // It fails only when the lines have ended, and then nothing is let through anyway.
     let filter = Box::new(move |filter| drop(handle.reload(filter)));
-    Ok(Logs { _rest: rest, dropped, filter })
+    let is_for_machines = format.journal || format.format == LogFormat::Json;
+    Ok(Logs { _rest: rest, dropped, filter, is_for_machines })
 }
 
 /// Whether standard error is the system's journal: it names the stream that it gave to the service,

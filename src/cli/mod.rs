@@ -60,7 +60,7 @@ fn obey(cli: Cli) -> Result<(), Failure> {
             let plan = settings::plan(&cli.run)?;
             // Dropped before a failure is told: the lines that led to it come first.
             let logs = logs::start(&plan.settings)?;
-            wait_for(run::serve(&cli.run, plan, &logs))
+            wait_for(run::serve(&cli.run, plan, &logs)).map_err(|failure| logs.tell(failure))
         }
         Some(Command::Propose(args)) => wait_for(ask::propose(&args)),
         Some(Command::Status(args)) => wait_for(status::status(&args)),

@@ -240,9 +240,14 @@ impl Nemesis {
             if let Some((code, text)) = self.cluster.ended(node) {
                 assert_eq!(code, Some(EXIT_STORAGE), "n{} ended with\n{text}", node + 1);
                 let directory = self.cluster.data(node).display().to_string();
-                for part in
-                    ["error: cannot ", action, &directory, "nothing acknowledged is lost", hint]
-                {
+                for part in [
+                    "node.failed",
+                    "cannot ",
+                    action,
+                    &directory,
+                    "nothing acknowledged is lost",
+                    hint,
+                ] {
                     assert!(text.contains(part), "no {part:?} in\n{text}");
                 }
                 self.disk_ends += 1;

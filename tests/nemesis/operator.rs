@@ -39,7 +39,7 @@ fn propose(cluster: &Cluster, number: u64) -> Option<Slot> {
 /// Waits until it has ended by itself; the code, and what it said in the end.
 fn end(cluster: &mut Cluster) -> (Option<i32>, String) {
     let (code, text) = eventually("the node ends", || cluster.ended(0));
-    let from = text.find("error: ").unwrap_or_else(|| panic!("no error is told:\n{text}"));
+    let from = text.find("node.failed").unwrap_or_else(|| panic!("no error is told:\n{text}"));
     (code, text[from..].to_owned())
 }
 
@@ -91,7 +91,7 @@ fn a_failed_sync_ends_the_node_with_a_sentence_at_work_and_at_its_start() {
     assert_eq!(code, Some(8), "{told}");
     assert!(told.contains("cannot sync") && told.contains("/n1/journal-"), "{told}");
     assert!(told.contains("nothing acknowledged is lost: look for disk errors"), "{told}");
-    assert_eq!(told.matches("error: ").count(), 1, "one trouble, told once: {told}");
+    assert_eq!(told.matches("node.failed").count(), 1, "one trouble, told once: {told}");
 
     // Started again, on a disk that refuses from the beginning.
     for orders in [
