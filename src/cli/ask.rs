@@ -31,14 +31,16 @@ pub(super) async fn propose(args: &ProposeArgs) -> Result<(), Failure> {
     let response = client.propose(&request, timeout).await.map_err(|error| match error {
         // The request may have arrived before the connection broke.
         ClientError::Unreachable { .. } => told(&client)(error)
-            .hint(format!("if it is running, ask again: --request-id {id} makes that safe")),
+            .hint(format!("{NAME_ANOTHER}; to ask again is safe with --request-id {id}")),
         _ => told(&client)(error),
     })?;
     print(&if args.json { json(&response)? } else { show::outcome(id, &response.outcome) })?;
     match response.outcome {
         ProposeOutcome::Committed { .. } | ProposeOutcome::Duplicate { .. } => Ok(()),
         ProposeOutcome::Rejected { why } => {
-            Err(Failure::new(Code::Rejected, why).at(client.address()))
+            // What, and behind a colon the next step.
+            let (what, hint) = why.split_once(": ").unwrap_or((&why, "see `node status`"));
+            Err(Failure::new(Code::Rejected, what).at(client.address()).hint(hint))
         }
         ProposeOutcome::Unknown | ProposeOutcome::Pending => {
             Err(undecided(&client, id, timeout).await)
@@ -98,6 +100,26 @@ pub(super) fn client(asked: &Asked) -> Result<Client, Failure> {
     settings::client(asked)
 }
 
+/// The next step where nobody answers.
+pub(super) const NAME_ANOTHER: &str =
+    "start it, or name its HTTP interface with --admin HOST:PORT or --port PORT";
+
+/// The next step after a refusal, for whoever asked with this program; none if what the node says serves.
+fn next_step(code: &str) -> Option<&'static str> {
+    match code {
+        "no_quorum" => {
+            Some("see `node status` for who is missing; `node log --local` needs no quorum")
+        }
+        "not_formed" => {
+            Some("start every node of the list; see `node status` for who is not met yet")
+        }
+        "no_such_peer" => Some("see `node peers` for ids and names"),
+        "ambiguous_peer" => Some("give its id instead; `node peers --json` tells it"),
+        "no_token" => Some("name the file of the node's token with --token-file"),
+        _ => None,
+    }
+}
+
 /// Why this node did not do what it was asked.
 pub(super) fn told(client: &Client) -> impl Fn(ClientError) -> Failure + use<> {
     let asked = client.address();
@@ -105,7 +127,7 @@ pub(super) fn told(client: &Client) -> impl Fn(ClientError) -> Failure + use<> {
         ClientError::Unreachable { address, why } => {
             Failure::new(Code::Unreachable, format!("no node answers there: {why}"))
                 .at(address)
-                .hint("start it, or name its HTTP interface with --admin HOST:PORT or --port PORT")
+                .hint(NAME_ANOTHER)
         }
         ClientError::Strange { address, what } => {
             Failure::new(Code::Unreachable, format!("what answers there is no node: {what}"))
@@ -114,11 +136,12 @@ pub(super) fn told(client: &Client) -> impl Fn(ClientError) -> Failure + use<> {
         }
         ClientError::Refused { status, error } => {
             let code = match (error.code.as_str(), status) {
-                ("no_quorum", _) => Code::NoQuorum,
+                ("no_quorum" | "not_formed", _) => Code::NoQuorum,
                 (_, 400..500) => Code::Rejected,
                 _ => Code::Unknown,
             };
-            Failure::new(code, error.message).at(asked).hint(error.hint)
+            let hint = next_step(&error.code).map_or(error.hint, str::to_owned);
+            Failure::new(code, error.message).at(asked).hint(hint)
         }
     }
 }

@@ -94,9 +94,23 @@ fn told_by_clap(error: &clap::Error) -> Result<(), Failure> {
         return print(&if colours { text.ansi().to_string() } else { text.to_string() });
     }
     let text = error.to_string();
+    let fault = |what: &str| Failure::new(Code::Configuration, what).at("the command line");
+    // As far as the command is known.
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("node");
+    let words: Vec<&str> = usage
+        .split(' ')
+        .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect();
+    let command = words.join(" ");
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let what = format!("`{command}` wants a command behind it");
+        return Err(fault(&what).hint(format!("`{command} --help` lists them")));
+    }
     let (what, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
     let what = what.trim().trim_start_matches("error: ").replace("\n  ", " ");
+    let what = what.replace("invalid digit found in string", "it is no whole number");
     let tip = rest.lines().find_map(|line| line.trim().strip_prefix("tip: "));
-    let hint = tip.map_or("`node --help` lists commands and flags".to_owned(), str::to_owned);
-    Err(Failure::new(Code::Configuration, what).at("the command line").hint(hint))
+    let hint =
+        tip.map_or_else(|| format!("`{command} --help` shows what can be written"), str::to_owned);
+    Err(fault(&what).hint(hint))
 }

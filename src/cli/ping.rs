@@ -11,6 +11,7 @@ use crate::cli::args::PingArgs;
 use crate::cli::ask::{client, json, told};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::print;
+use crate::cli::settings;
 use crate::peers::NodeStatus;
 
 /// Between two questions to one peer: a peer that is busy with the last one is not measured.
@@ -63,6 +64,7 @@ struct Report {
 }
 
 pub(super) async fn ping(args: &PingArgs) -> Result<(), Failure> {
+    let timeout = settings::duration("--timeout", &args.timeout)?;
     let client = client(&args.asked)?;
     let status = client.status().await.map_err(told(&client))?;
     let peers = client.peers().await.map_err(told(&client))?.peers;
@@ -81,7 +83,7 @@ pub(super) async fn ping(args: &PingArgs) -> Result<(), Failure> {
         peers: Vec::new(),
     };
     for peer in peers {
-        report.peers.push(measure(args, &client, &peer).await?);
+        report.peers.push(measure(args, timeout, &client, &peer).await?);
     }
     print(&if args.json { json(&report)? } else { text(&report) })?;
     let lost: u32 = report.peers.iter().map(|peer| peer.sent - peer.answered).sum();
@@ -110,13 +112,20 @@ fn wanted(args: &PingArgs, client: &Client, peers: Vec<Peer>) -> Result<Vec<Peer
     }
 }
 
-async fn measure(args: &PingArgs, client: &Client, peer: &Peer) -> Result<Measured, Failure> {
+async fn measure(
+    args: &PingArgs,
+    timeout: Duration,
+    client: &Client,
+    peer: &Peer,
+) -> Result<Measured, Failure> {
     let request = MessageRequest { to: Some(peer.id.to_string()), text: TEXT.to_owned() };
     let mut spans = Vec::new();
     for _ in 0..args.count {
         let started = Instant::now();
-        let delivery = client.send(&request).await.map_err(told(client))?;
-        if delivery.missing.is_empty() && delivery.by.contains(&peer.id) {
+        // The node itself waits longer, for the sake of those who send what matters.
+        if let Ok(delivery) = tokio::time::timeout(timeout, client.send(&request)).await
+            && delivery.map_err(told(client))?.by.contains(&peer.id)
+        {
             spans.push(started.elapsed());
         }
         tokio::time::sleep(PAUSE).await;

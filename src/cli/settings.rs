@@ -69,13 +69,18 @@ impl Gathered {
     pub(super) fn resolve(self) -> Result<(Settings, [Layer; 3]), Vec<Fault>> {
         let Self { layers, mut faults, .. } = self;
         match config::resolve(&layers, host().as_deref()) {
-            Ok(settings) if faults.is_empty() => Ok((settings, layers)),
-            Ok(_) => Err(faults),
-            Err(found) => {
-                faults.extend(found);
-                Err(faults)
-            }
+            Ok(settings) if faults.is_empty() => return Ok((settings, layers)),
+            Ok(_) => {}
+            Err(found) => faults.extend(found),
         }
+        // In the order in which one mends them: a file from its first line to its last.
+        faults.sort_by_key(|fault| match &fault.origin {
+            Origin::Flag(_) => (0, 0),
+            Origin::Environment(_) => (1, 0),
+            Origin::File { line, .. } => (2, *line),
+            Origin::Default => (3, 0),
+        });
+        Err(faults)
     }
 }
 

@@ -79,11 +79,13 @@ pub(super) fn status(status: &StatusResponse, peers: &[Peer], paint: Paint) -> S
     }
     if let Some(quorum) = status.quorum {
         let heard = status.heard;
-        let state = match status.ready {
-            true => paint.good("quorum"),
-            false => paint.bad("no quorum: nothing commits"),
+        let members = status.config.as_ref().map_or(0, |config| config.members.len());
+        let state = match (status.ready, heard >= quorum) {
+            (true, true) => paint.good("quorum"),
+            (true, false) => paint.odd("in doubt: some are suspected"),
+            (false, _) => paint.bad("no quorum: nothing commits"),
         };
-        line("heard", format!("{heard} of {quorum} needed ({state})"));
+        line("heard", format!("{heard} of {members}, {quorum} needed ({state})"));
     }
     if let Some(proposer) = status.proposer {
         let leads = if status.led { "leads" } else { "does not lead yet" };
@@ -178,19 +180,24 @@ pub(super) fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) ->
 }
 
 /// Nodes by name, where it is known.
-struct Names(BTreeMap<NodeId, String>);
+#[derive(Debug, Default)]
+pub(super) struct Names(BTreeMap<NodeId, String>);
 
 impl Names {
-    fn new(peers: &[Peer]) -> Self {
+    pub(super) fn new(peers: &[Peer]) -> Self {
         Self(peers.iter().map(|peer| (peer.id, peer.name.clone())).collect())
     }
 
-    fn with(mut self, id: NodeId, name: &str) -> Self {
-        self.0.insert(id, name.to_owned());
+    pub(super) fn with(mut self, id: NodeId, name: &str) -> Self {
+        self.learn(id, name);
         self
     }
 
-    fn of(&self, id: NodeId) -> String {
+    pub(super) fn learn(&mut self, id: NodeId, name: &str) {
+        self.0.insert(id, name.to_owned());
+    }
+
+    pub(super) fn of(&self, id: NodeId) -> String {
         self.0.get(&id).cloned().unwrap_or_else(|| id.short())
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::admin::Client;
 use crate::admin::api::{Peer, SCHEMA, StatusResponse};
 use crate::cli::args::StatusArgs;
-use crate::cli::ask::{json, told};
+use crate::cli::ask::{NAME_ANOTHER, json, told};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::{Paint, note, print_on};
 use crate::cli::signals::Signals;
@@ -213,11 +213,11 @@ impl View {
         let mut silent = String::new();
         for Row { admin, name, status, error, .. } in &self.nodes {
             let admin = admin.map_or("-".to_owned(), |admin| admin.to_string());
-            let name = name.as_deref().unwrap_or("?");
+            let name = name.as_deref();
             if let Some(status) = status {
                 let ready = if status.ready { "yes" } else { "no" };
                 rows.push([
-                    name.to_owned(),
+                    name.unwrap_or_default().to_owned(),
                     admin,
                     ready.to_owned(),
                     status.round.to_string(),
@@ -227,8 +227,16 @@ impl View {
                     status.last.slot.to_string(),
                 ]);
             } else if let Some(error) = error {
-                let _ = writeln!(silent, "{}", paint.odd(&format!("no answer of {name}: {error}")));
+                // Who was not asked by name is told by address.
+                let line = match name {
+                    Some(name) => format!("no answer of {name}: {error}"),
+                    None => error.clone(),
+                };
+                let _ = writeln!(silent, "{}", paint.odd(&line));
             }
+        }
+        if rows.is_empty() {
+            return silent;
         }
         let mut text = show::table(&head.map(str::to_owned), &rows);
         text += &silent;
@@ -256,10 +264,13 @@ impl View {
         }
         let silent: Vec<_> =
             self.nodes.iter().filter(|row| row.given && row.error.is_some()).collect();
-        let Some(first) = silent.first() else { return Ok(()) };
-        let place = first.admin.map_or_else(String::new, |admin| admin.to_string());
+        if silent.is_empty() {
+            return Ok(());
+        }
+        let places = silent.iter().filter_map(|row| row.admin).map(|admin| admin.to_string());
+        let places: Vec<_> = places.collect();
         let what = format!("{} of {} nodes do not answer", silent.len(), self.nodes.len());
-        Err(Failure::new(Code::Unreachable, what).at(place).hint("start it, or see its log lines"))
+        Err(Failure::new(Code::Unreachable, what).at(places.join(", ")).hint(NAME_ANOTHER))
     }
 }
 

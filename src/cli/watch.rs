@@ -5,20 +5,22 @@ use std::fmt::Write as _;
 use clap::ValueEnum as _;
 use serde_json::Value as Json;
 
-use crate::admin::Happening;
 use crate::admin::api::{
     CommitEvent, LogContent, MessageEvent, MissedEvent, PeerEvent, QuorumEvent, RoundEvent, SCHEMA,
 };
+use crate::admin::{Client, Happening};
 use crate::cli::args::{WatchArgs, Watched};
 use crate::cli::ask::{client, told};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::{note, print_on};
-use crate::cli::show::quoted;
+use crate::cli::show::{Names, quoted};
+use crate::consensus::EpochConfig;
 use crate::types::Slot;
 
 pub(super) async fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let client = client(&args.asked)?;
     let mut events = client.events(args.from.map(Slot)).await.map_err(told(&client))?;
+    let mut names = if args.json { Names::default() } else { known_here(&client).await };
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut next = None;
     while left > 0 {
@@ -44,13 +46,23 @@ pub(super) async fn watch(args: &WatchArgs) -> Result<(), Failure> {
         if !is_wanted {
             continue;
         }
-        let line = if args.json { in_json(event) } else { text(&event) };
+        let line = if args.json { in_json(event) } else { text(&event, &mut names) };
         if !print_on(&line)? {
             return Ok(());
         }
         left -= 1;
     }
     Ok(())
+}
+
+/// Who is called what, as far as the node says; else nodes are shown by the start of their ids.
+async fn known_here(client: &Client) -> Names {
+    let peers = client.peers().await.map_or_else(|_| Vec::new(), |answer| answer.peers);
+    let names = Names::new(&peers);
+    match client.status().await {
+        Ok(status) => names.with(status.id, &status.name),
+        Err(_) => names,
+    }
 }
 
 impl Watched {
@@ -71,10 +83,11 @@ fn in_json(event: Happening) -> String {
 }
 
 /// One line for people; what this version does not know is shown as it came.
-fn text(event: &Happening) -> String {
+fn text(event: &Happening, names: &mut Names) -> String {
     let known = match event.name.as_str() {
         "commit" => read(event).map(|event| commit(&event)),
-        "peer" => read(event).map(|PeerEvent { name, address, port, status, .. }| {
+        "peer" => read(event).map(|PeerEvent { id, name, address, port, status }| {
+            names.learn(id, &name);
             format!("peer {} is {status:?}, at {address}:{port}", quoted(&name))
         }),
         "quorum" => read(event).map(|QuorumEvent { heard, needed, is_heard }| match is_heard {
@@ -85,10 +98,14 @@ fn text(event: &Happening) -> String {
         }),
         "round" => read(event).map(|RoundEvent { round, proposer, led }| {
             let leads = if led { "leads" } else { "does not lead yet" };
-            format!("round {round}: {} {leads}", proposer.short())
+            format!("round {round}: {} {leads}", names.of(proposer))
         }),
         "message" => read(event).map(|MessageEvent { from, text, .. }| {
-            format!("message from {}: {}", from.short(), quoted(&text))
+            format!("message from {}: {}", names.of(from), quoted(&text))
+        }),
+        "epoch" => read(event).map(|EpochConfig { epoch, members, .. }| {
+            let members: Vec<_> = members.into_iter().map(|id| names.of(id)).collect();
+            format!("epoch {epoch} begins: {}", members.join(", "))
         }),
         "missed" => read(event).map(|MissedEvent { notices }| {
             format!("missed {notices} events: this reader is too slow; commits follow from the log")

@@ -119,7 +119,8 @@ impl LogError {
 /// What an operator should do about an error of the file system before the node is started again.
 pub fn next_step(kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind::{
-        FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
     };
     match kind {
         StorageFull | QuotaExceeded => {
@@ -131,6 +132,9 @@ pub fn next_step(kind: io::ErrorKind) -> &'static str {
         }
         PermissionDenied => {
             "the node's user may not write there: mend owner and permissions, then start the node again"
+        }
+        NotFound | NotADirectory => {
+            "there is no such directory, and none can be made: mend the path, then start the node again"
         }
         _ => "look for disk errors in the system's log, then start the node again",
     }

@@ -242,8 +242,23 @@ fn pings_go_through_the_node_to_each_peer() {
         said.out.contains("through it to n3 and back: ") && said.out.contains("1 of 1"),
         "{said:?}"
     );
+    let text = ask(&machines, 0, &["status"]).out;
+    assert!(text.contains("3 of 3, 2 needed (quorum)"), "{text}");
     fails(&ask(&machines, 0, &["ping", "n9"]), 3, "no peer is called \"n9\"");
     fails(&ask(&machines, 0, &["ping", "--count", "0"]), 78, "'0'");
+}
+
+#[test]
+fn who_does_not_answer_is_no_trouble_of_the_node_that_was_asked() {
+    let mut machines = Machines::start(3);
+    machines.processes[2].kill();
+    let said = ask(&machines, 0, &["ping", "n3", "--count", "2", "--timeout", "100ms"]);
+    fails(&said, 4, "2 pings were not answered in time");
+    assert!(said.out.contains("to n3 and back: no answer (0 of 2 answered)"), "{said:?}");
+    // The node waits for it for half a minute, and so does the command.
+    let said = ask(&machines, 0, &["send", "hello", "--to", "n3"]);
+    fails(&said, 4, "1 did not say in time that they have it");
+    assert_eq!(said.out, "not confirmed by n3\n");
 }
 
 #[test]

@@ -113,7 +113,12 @@ fn a_member_that_lost_its_directory_is_a_stranger_and_founds_no_cluster() {
         assert!(hint.contains("data directory was lost") && hint.contains("--peers"), "{told}");
     }
     assert_eq!(ask(&machines, 0, &["propose", "without it"]).code, 0);
-    fails(&ask(&machines, 2, &["propose", "alone", "--timeout", "500ms"]), 3, "not formed");
+    let said = ask(&machines, 2, &["propose", "alone", "--timeout", "500ms"]);
+    fails(&said, 3, "the cluster is not formed yet\n");
+    assert!(said.err.contains("hint: wait until every listed node has been met"), "{said:?}");
+    let said = ask(&machines, 2, &["log"]);
+    fails(&said, 6, "the cluster is not formed yet");
+    assert!(said.err.contains("hint: start every node of the list; see `node status`"), "{said:?}");
     assert_eq!(json(&ask(&machines, 2, &["status", "--json"]))["ready"], false);
     let wiped = &mut machines.processes[2];
     assert_eq!(wiped.leave(), 0);

@@ -35,7 +35,7 @@ fn what_happens_is_shown_as_it_happens_in_both_forms() {
     };
     let commit = line_with("committed slot=1 ");
     assert!(commit.contains(r#"value="bl\"ue" votes="#), "{commit}");
-    assert!(line_with("message from ").ends_with(r#": "hel\nlo""#));
+    assert_eq!(line_with("message from "), r#"message from n2: "hel\nlo""#);
     line_with("peer \"n3\" is ");
     let mut event = |name: &str| {
         let events =

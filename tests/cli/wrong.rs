@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use serde_json::Value as Json;
+
 use crate::process::{Machines, Process, free_ports, program};
-use crate::said::{ask, fails, file, json, node, signal};
+use crate::said::{ask, fails, file, json, lone, node, signal};
 
 #[test]
 fn a_wrong_flag_is_told_with_the_right_one() {
@@ -52,6 +54,55 @@ fn all_faults_of_flags_environment_and_file_are_told_at_once_with_their_places()
         assert_eq!(after.next(), Some(format!("  where: {place}").as_str()), "{err}");
         assert!(after.next().unwrap().starts_with("  hint: "), "{err}");
     }
+    let lines = b"suspect_after = \"1ms\"\npers = []\nport = 70000\nadmn = true\n";
+    let path = file(directory.path(), "lines.toml", lines);
+    let err = node(&["config", "check", "--config", &path]).err;
+    let places: Vec<_> = err.lines().filter_map(|line| line.strip_prefix("  where: ")).collect();
+    let in_order: Vec<_> = (1..=4).map(|line| format!("{path}:{line}")).collect();
+    assert_eq!(places, in_order, "{err}");
+}
+
+#[test]
+fn what_is_missing_or_misread_is_told_with_the_help_of_that_command() {
+    let said = node(&["config"]);
+    fails(&said, 78, "`node config` wants a command behind it");
+    assert!(said.err.contains("hint: `node config --help` lists them"), "{said:?}");
+    let said = node(&["propose"]);
+    fails(&said, 78, "<VALUE|@FILE|->");
+    assert!(said.err.contains("hint: `node propose --help` shows"), "{said:?}");
+    let said = node(&["config", "show", "--format", "x"]);
+    assert!(said.err.contains("hint: `node config show --help` shows"), "{said:?}");
+    fails(&node(&["log", "--from", "x"]), 78, "'x' for '--from <SLOT>': it is no whole number");
+}
+
+#[test]
+fn why_a_node_ends_is_one_more_line_to_whoever_reads_lines() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data").display().to_string();
+    let (_process, _) = lone(directory.path().join("data").as_path(), &[]);
+    let run = ["--port", "0", "--bind", "127.0.0.1", "--no-admin", "--data-dir", &data];
+    let said = node(&[&run[..], &["--log-format", "json"]].concat());
+    assert_eq!(said.code, 8, "{said:?}");
+    let lines: Vec<Json> =
+        said.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = lines.last().unwrap();
+    assert_eq!((&last["event"], &last["level"]), (&"node.failed".into(), &"ERROR".into()));
+    assert_eq!((&last["code"], &last["place"]), (&8.into(), &data.as_str().into()));
+    assert!(last["what"].as_str().unwrap().contains("another process"), "{last}");
+    // Where no line would come, the sentence does.
+    let said = node(&[&run[..], &["--log-format", "json", "--log-level", "off"]].concat());
+    fails(&said, 8, "another process");
+}
+
+#[test]
+fn nodes_that_do_not_answer_are_all_named() {
+    let ports = free_ports(2);
+    let admins: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let said = node(&["status", "--admin", &admins.join(",")]);
+    fails(&said, 5, "2 of 2 nodes do not answer");
+    assert!(said.err.contains(&format!("where: {}", admins.join(", "))), "{said:?}");
+    assert!(admins.iter().all(|admin| said.out.contains(admin)), "{said:?}");
+    assert!(!said.out.contains("NAME"), "a table of nobody: {said:?}");
 }
 
 #[test]

@@ -144,6 +144,9 @@ pub(in crate::cli) struct PingArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 4,
         value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(in crate::cli) count: u32,
+    /// How long to wait for one answer
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub(in crate::cli) timeout: String,
     /// Print JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,

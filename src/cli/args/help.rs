@@ -3,11 +3,26 @@
 /// Below every short help.
 pub(super) const MORE: &str = "--help shows more, with examples and exit codes.";
 
-/// The codes that a command which asks a node can end with.
-macro_rules! asking {
+/// Nobody is there to be asked.
+macro_rules! unreached {
     () => {
-        "   5  unreachable: no node answers there
-  78  configuration: the command line or the environment"
+        "   5  unreachable: no node answers there\n"
+    };
+}
+
+/// What was typed cannot be.
+macro_rules! mistyped {
+    () => {
+        "  78  configuration: the command line or the environment"
+    };
+}
+
+/// How a command that only asks can be turned away.
+macro_rules! turned_away {
+    () => {
+        "   3  rejected: the node does not answer this question; it wants its token, for example
+   4  unknown: the node is too busy to answer, or leaves
+"
     };
 }
 
@@ -45,9 +60,10 @@ Exit codes:
    0  committed
    3  rejected: the value is surely not committed by this request
    4  unknown: it may still commit; asking again with the same --request-id is safe
-   6  no quorum: too few members are heard to decide; it may still commit
 ",
-    asking!()
+    unreached!(),
+    "   6  no quorum: too few members are heard to decide; it may still commit\n",
+    mistyped!()
 );
 
 pub(super) const BENCH: &str = "\
@@ -78,9 +94,11 @@ Examples:
 
 Exit codes:
    0  every node that was to be asked answered, and their logs agree as far as they go
-  10  a check failed: two nodes hold different entries, or belong to different clusters
 ",
-    asking!()
+    turned_away!(),
+    unreached!(),
+    "  10  a check failed: two nodes hold different entries, or belong to different clusters\n",
+    mistyped!()
 );
 
 pub(super) const PEERS: &str = concat!(
@@ -92,7 +110,9 @@ Examples:
 Exit codes:
    0  done
 ",
-    asking!()
+    turned_away!(),
+    unreached!(),
+    mistyped!()
 );
 
 pub(super) const LOG: &str = concat!(
@@ -106,10 +126,13 @@ Examples:
 
 Exit codes:
    0  done
-   6  no quorum: nobody can say what is newest; --local prints what the node has
+",
+    turned_away!(),
+    unreached!(),
+    "   6  no quorum: nobody can say what is newest; --local prints what the node has
   10  a check failed (--verify): the entries do not make the hashes that the node tells
 ",
-    asking!()
+    mistyped!()
 );
 
 pub(super) const WATCH: &str = concat!(
@@ -125,7 +148,9 @@ it goes on.
 Exit codes:
    0  as many events as wanted came
 ",
-    asking!()
+    turned_away!(),
+    unreached!(),
+    mistyped!()
 );
 
 pub(super) const SEND: &str = concat!(
@@ -135,12 +160,15 @@ Examples:
   node send hello --to n2
   date | node send - --json
 
+It waits up to 30 seconds for those who should have it.
+
 Exit codes:
    0  everyone who should have it said so
    3  rejected: the text is too long, or nobody is called that
    4  unknown: some did not say in time that they have it
 ",
-    asking!()
+    unreached!(),
+    mistyped!()
 );
 
 pub(super) const PING: &str = concat!(
@@ -152,7 +180,7 @@ command's own way to the node.
 
 Examples:
   node ping
-  node ping n2 --count 1
+  node ping n2 --count 1 --timeout 1s
   node ping --json
 
 Exit codes:
@@ -160,7 +188,8 @@ Exit codes:
    3  rejected: nobody is called that
    4  unknown: some did not answer in time
 ",
-    asking!()
+    unreached!(),
+    mistyped!()
 );
 
 pub(super) const CONFIG: &str = "\

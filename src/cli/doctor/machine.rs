@@ -173,7 +173,13 @@ fn disk(place: &Path, suspect_after: Duration, book: &mut Book) -> Result<(), Fa
         Ok(spans) => spans,
         Err(error) => {
             let what = format!("a sync in {} failed: {error}", place.display());
-            return book.failed(name, what, "look for disk errors in the system's log");
+            let hint = match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "free some space, or name a directory on another disk with --data-dir"
+                }
+                _ => "look for disk errors in the system's log",
+            };
+            return book.failed(name, what, hint);
         }
     };
     spans.sort_unstable();
