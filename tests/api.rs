@@ -8,6 +8,8 @@ mod events;
 mod examples;
 #[path = "api/frames.rs"]
 mod frames;
+#[path = "api/guessed.rs"]
+mod guessed;
 #[path = "api/metrics.rs"]
 mod metrics;
 #[path = "api/openapi.rs"]
