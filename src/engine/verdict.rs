@@ -325,7 +325,8 @@ impl View<'_> {
                     (true, _) => format!("{name} does not hear {to}, nor do they hear it"),
                     (false, _) => format!("{name} does not hear {to}"),
                 });
-                verdict.mend(format!("mend the network between {name} and {to}"));
+                let each = if deaf_to.len() > 1 { "each of " } else { "" };
+                verdict.mend(format!("mend the network between {name} and {each}{to}"));
             }
         }
     }

@@ -208,6 +208,8 @@ fn what_may_be_lost_is_counted_by_the_links_that_are_left() {
     assert!(
         said(&status).because.contains(&"n2 does not hear n4 and n5, nor do they hear it".into())
     );
+    let each = "mend the network between n2 and each of n4 and n5".to_owned();
+    assert!(said(&status).mend.contains(&each));
 }
 
 #[test]
