@@ -70,7 +70,7 @@ fn what_is_missing_or_misread_is_told_with_the_help_of_that_command() {
     let said = node(&["propose"]);
     fails(&said, 78, "<VALUE|@FILE|->");
     assert!(said.err.contains("hint: `node propose --help` shows"), "{said:?}");
-    let said = node(&["config", "show", "--format", "x"]);
+    let said = node(&["config", "show", "--zzz"]);
     assert!(said.err.contains("hint: `node config show --help` shows"), "{said:?}");
     fails(&node(&["log", "--from", "x"]), 78, "'x' for '--from <SLOT>': it is no whole number");
 }
