@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use proptest::prelude::*;
+use quorate::admin::api::LogEntry;
 use quorate::types::{Digest, Epoch, MessageId, NodeId, Position, ProposalId, Round, Slot, Value};
 use quorate::wire::{
     Decoded, FrameDecoder, HEAD_BYTES, HeartBeat, Hello, Hex, Message, Payload, Ping, Pong,
@@ -125,6 +126,34 @@ fn a_recorded_handshake_is_proven_step_by_step() {
         let hash = sha2::Sha256::digest(who.key.0);
         assert_eq!(who.node, NodeId::from_key_hash(&hash.into()));
         assert_eq!(proof, Hex(key.sign(&signed).to_bytes()));
+    }
+}
+
+#[test]
+fn a_proof_holds_in_one_form_under_a_strong_key_alone() {
+    for vector in vectors("proofs.json") {
+        let bytes = |field: &str| bytes_of(vector[field].as_str().unwrap());
+        let key: [u8; 32] = bytes("key").try_into().unwrap();
+        let holds = VerifyingKey::from_bytes(&key).is_ok_and(|key| {
+            let proof = Signature::from_slice(&bytes("proof")).unwrap();
+            key.verify_strict(&bytes("signed"), &proof).is_ok()
+        });
+        assert_eq!(vector["holds"], holds, "{}", vector["name"]);
+    }
+}
+
+#[test]
+fn an_entry_has_the_hash_that_its_vector_names() {
+    for vector in vectors("entries.json") {
+        let name = &vector["name"];
+        let after: Position = serde_json::from_value(vector["after"].clone()).unwrap();
+        let content: consensus::Content =
+            serde_json::from_value(vector["content"].clone()).unwrap();
+        assert_eq!(serde_json::to_value(&content).unwrap(), vector["content"], "{name}");
+        let entry = consensus::Entry::after(after, content);
+        assert_eq!(entry.position().hash.to_string(), vector["hash"], "{name}");
+        let shown = serde_json::to_value(LogEntry::from(&entry)).unwrap();
+        assert_eq!(shown, vector["shown"], "{name}");
     }
 }
 
