@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use proptest::prelude::*;
 use quorate::admin::api::LogEntry;
+use quorate::admin::frames::{Answer, Letter, Outcomes, Submit};
 use quorate::types::{Digest, Epoch, MessageId, NodeId, Position, ProposalId, Round, Slot, Value};
 use quorate::wire::{
     Decoded, FrameDecoder, HEAD_BYTES, HeartBeat, Hello, Hex, Message, Payload, Ping, Pong,
@@ -158,10 +159,24 @@ fn an_entry_has_the_hash_that_its_vector_names() {
 }
 
 #[test]
+fn what_clients_and_nodes_say_to_each_other_is_read_and_written_as_in_its_vectors() {
+    let [submit, outcome] = &vectors("client.json")[..] else { panic!("two vectors") };
+    let (submit, outcome) = (&submit["message"], &outcome["message"]);
+    let read: Letter<Submit> = serde_json::from_value(submit.clone()).unwrap();
+    assert_eq!(&serde_json::to_value(&read).unwrap(), submit);
+    let read: Letter<Outcomes> = serde_json::from_value(outcome.clone()).unwrap();
+    assert_eq!(&serde_json::to_value(&read).unwrap(), outcome);
+    assert!(matches!(
+        &read.payload.outcome[..],
+        [Answer::Committed { .. }, Answer::Rejected { .. }]
+    ));
+}
+
+#[test]
 fn the_examples_in_the_protocol_are_vectors() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md");
     let text = std::fs::read_to_string(path).unwrap();
-    let known: BTreeMap<String, Json> = ["messages.json", "handshake.json"]
+    let known: BTreeMap<String, Json> = ["messages.json", "handshake.json", "client.json"]
         .into_iter()
         .flat_map(vectors)
         .map(|vector| (vector["name"].as_str().unwrap().to_owned(), vector["message"].clone()))

@@ -148,7 +148,7 @@ fn a_member_that_lost_its_log_and_kept_its_key_does_not_start() {
         let mut process = Process::start(&machines.data(0), &arguments);
         assert_eq!(process.exit_code(), 7);
         let told = all_words(&mut process);
-        assert!(told.contains("error: ") && told.contains(says), "{told}");
+        assert!(told.contains("node.failed") && told.contains(says), "{told}");
         assert!(!told.contains("node.listening"), "{told}");
     };
     remove(&is_log);
