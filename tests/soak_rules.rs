@@ -17,8 +17,16 @@ fn looks(resident: impl Fn(usize) -> f64) -> Vec<Look> {
         hours: at as f64 / 360.0,
         resident: resident(at),
         entries: at as f64 * 3_000.0,
+        crowd: 30.0,
     };
     (0..360).map(look).collect()
+}
+
+/// The same, with a crowd of so many in the middle of it.
+fn crowded(crowd: f64, resident: impl Fn(usize) -> f64) -> Vec<Look> {
+    let mut looks = looks(resident);
+    looks[180..].iter_mut().for_each(|look| look.crowd = crowd);
+    looks
 }
 
 /// Up to a MiB up and down, the same in every run.
@@ -51,6 +59,15 @@ fn growth_that_the_log_explains_is_allowed() {
     let grown = looks(|at| 20.0 * MIB + at as f64 * 3_000.0 * 8.0);
     assert_eq!(memory("m", &grown, 8.0).verdict, Verdict::Pass);
     assert_eq!(memory("m", &grown, 1.0).verdict, Verdict::Fail);
+}
+
+#[test]
+fn what_a_crowd_leaves_is_no_leak_and_explains_no_more_than_its_share() {
+    let stepped = |at: usize| 20.0 * MIB + if at < 180 { 0.0 } else { 4.0 * MIB };
+    assert_eq!(memory("m", &crowded(170.0, stepped), 0.0).verdict, Verdict::Pass);
+    assert_eq!(memory("m", &looks(stepped), 0.0).verdict, Verdict::Fail);
+    let leak = |at: usize| 20.0 * MIB + at as f64 / 360.0 * 6.0 * MIB;
+    assert_eq!(memory("m", &crowded(170.0, leak), 0.0).verdict, Verdict::Fail);
 }
 
 #[test]

@@ -277,6 +277,7 @@ fn look(run: &Run, nodes: &Processes, traffic: &Traffic, at: usize, quiet: bool)
         quiet,
         resident,
         descriptors,
+        crowd: run.samples[at].last().map_or(0, |before| before.crowd).max(descriptors),
         threads,
         cpu: machine::cpu_time(process),
         entries: traffic.acknowledged(),

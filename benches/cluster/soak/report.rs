@@ -28,6 +28,7 @@ fn look(samples: &[&Sample]) -> Look {
         hours: median(|sample| sample.seconds / 3600.0),
         resident: median(|sample| sample.resident as f64),
         entries: median(|sample| sample.entries as f64),
+        crowd: median(|sample| sample.crowd as f64),
     }
 }
 

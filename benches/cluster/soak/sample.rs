@@ -23,6 +23,8 @@ pub(super) struct Sample {
     pub(super) quiet: bool,
     pub(super) resident: u64,
     pub(super) descriptors: usize,
+    /// The most descriptors so far.
+    pub(super) crowd: usize,
     pub(super) threads: usize,
     pub(super) cpu: Duration,
     /// The highest slot acknowledged to a client.
