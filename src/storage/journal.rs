@@ -71,8 +71,8 @@ pub(super) fn find<D: Disk>(disk: &D) -> Result<Option<Generation>, LogError> {
     }
     let Some(number) = newest else { return Ok(None) };
     let which = index(number);
-    // It held the generation before, whose name was synced before this one began.
-    if let Some(name) = missing.filter(|_| number > 1) {
+    // Both names were synced before the first generation began.
+    if let Some(name) = missing {
         let what = "the file is missing, and it may have held what came last";
         return Err(LogError::damaged(&disk.path(name), 0, what));
     }
@@ -182,6 +182,9 @@ impl<D: Disk> Journal<D> {
 
         let which = index(generation);
         let io = |action| LogError::io(action, disk.path(NAMES[which]));
+        if generation == 1 {
+            make_other(disk, NAMES[1 - which])?;
+        }
         // Room for as much again, or every batch would begin a generation.
         let needed = (2 * bytes.len() as u64).next_multiple_of(PAGE);
         let (file, len, is_new) = match disk.open(NAMES[which]).map_err(io("open"))? {
@@ -263,6 +266,15 @@ impl<D: Disk> Journal<D> {
         }
         Ok(())
     }
+}
+
+/// Makes the file that the first generation is not in: from then on, one that is missing was taken away.
+fn make_other<D: Disk>(disk: &D, name: &str) -> Result<(), LogError> {
+    let io = |action| LogError::io(action, disk.path(name));
+    if disk.open(name).map_err(io("open"))?.is_none() {
+        disk.create(name).map_err(io("create"))?;
+    }
+    disk.sync_directory().map_err(io("sync the directory of"))
 }
 
 /// Writes zeros from `len` to `wanted`: blocks that were never written cost more to sync.

@@ -7,7 +7,7 @@ pub(crate) fn newest_journal(disk: &MemoryDisk) -> (&'static str, Vec<u8>) {
     ["journal-0", "journal-1"]
         .into_iter()
         .filter_map(|name| Some((name, read_file(disk, name).unwrap()?)))
-        .max_by_key(|(_, bytes)| u64::from_be_bytes(*bytes[8..].first_chunk().unwrap()))
+        .max_by_key(|(_, bytes)| bytes.get(8..16).map(<[u8]>::to_vec))
         .unwrap()
 }
 

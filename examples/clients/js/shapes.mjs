@@ -68,7 +68,9 @@ const hello = record({
   port: uint(65_535),
   "capabilities?": list(text()),
 });
-const peers = record({ "hears?": list(uuid), "founders?": list(uuid), "founded?": list(uuid), "leaving?": bool });
+const peers = record({
+  "hears?": list(uuid), "forming?": bool, "founders?": list(uuid), "founded?": list(uuid), "leaving?": bool,
+});
 const log = record({
   epoch: uint(),
   "promised?": uint(),

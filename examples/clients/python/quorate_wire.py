@@ -228,7 +228,8 @@ _HELLO = _record({
     "name": _text(), "host?": _text(), "port": _uint(65535), "capabilities?": _list(_text()),
 })  # fmt: skip
 _BEAT = _record({
-    "hears?": _list(_uuid), "founders?": _list(_uuid), "founded?": _list(_uuid), "leaving?": _bool,
+    "hears?": _list(_uuid), "forming?": _bool, "founders?": _list(_uuid), "founded?": _list(_uuid),
+    "leaving?": _bool,
 })  # fmt: skip
 _LOG = _record({
     "epoch": _uint(), "promised?": _uint(), "accepted?": _uint(), "voted": _POSITION, "last": _POSITION,
