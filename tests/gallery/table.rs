@@ -123,8 +123,8 @@ fn consensus() -> Vec<(Mutant, Catch)> {
         seeds(ExtendedBelowPromise),
         seeds(LeadsPastPromise),
         seeds(TailNotCarried),
-        seeds(LowestTailCarried),
-        seeds(LongestTailCarried),
+        scenario(LowestTailCarried, "highest_round_carried_over_longest_log"),
+        scenario(LongestTailCarried, "highest_round_carried_over_longest_log"),
         unit(
             StalePromiseCounted,
             &["consensus::tests::rules::a_promise_for_another_round_is_not_counted"],
@@ -160,7 +160,7 @@ fn proposals_and_bounds() -> Vec<(Mutant, Catch)> {
         seeds(RetryAppliedTwice),
         scenario(RetryAppliedTwice, "retry_is_applied_once"),
         seeds(RetrySwallowed),
-        seeds(NoResubmit),
+        scenario(NoResubmit, "lost_submission_is_repeated"),
         seeds(NoRepair),
         seeds(AmbiguousRejected),
         unit(
