@@ -172,6 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn who_was_silent_for_the_whole_span_is_not_fresh_nor_is_who_is_lost() {
+        let span = Duration::from_secs(1);
+        let mut others = Others::new(Time::ZERO, [PEER].into_iter());
+        for (after, fresh) in [(span - Duration::from_nanos(1), 1), (span, 0)] {
+            assert_eq!(others.fresh(Time::from_start(after), span), fresh);
+        }
+        let now = Time::from_start(span);
+        others.heard(now, PEER);
+        assert_eq!(others.fresh(now, span), 1);
+        others.lost(PEER);
+        assert_eq!(others.fresh(now, span), 0);
+    }
+
+    #[test]
     fn who_tells_less_than_before_counts_for_nothing_until_it_tells_as_much() {
         let mut others = Others::new(Time::ZERO, [PEER].into_iter());
         assert_eq!(others.told(PEER, beat(2, 5)), Told::News);

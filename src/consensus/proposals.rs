@@ -242,10 +242,10 @@ mod tests {
         }
         assert_eq!(pending.take(Time::ZERO, &settings, proposal(3)), Err(Rejection::Busy));
         assert_eq!(pending.len(), 2);
-        for id in [1, 2] {
+        for (id, left) in [(1, proposal(1).weight()), (2, 0)] {
             assert!(pending.done(ProposalId::from_u128(id)).is_some());
+            assert_eq!(pending.weight, left);
         }
-        assert_eq!(pending.weight, 0);
         let large = Value::new("x".repeat(1_000)).unwrap();
         let large = Proposal { value: large, ..proposal(4) };
         assert_eq!(pending.take(Time::ZERO, &settings, large), Ok(()));
@@ -274,11 +274,11 @@ mod tests {
             for id in [2, 2, 1, 3, 4] {
                 queue.push(&settings, proposal(id));
             }
-            let mut pop = || queue.pop().map(|proposal| proposal.id);
-            assert_eq!(pop(), Some(ProposalId::from_u128(2)));
-            assert_eq!(pop(), Some(ProposalId::from_u128(1)));
-            assert_eq!(pop(), None);
-            assert_eq!(queue.weight, 0);
+            for (id, left) in [(Some(2), each), (Some(1), 0), (None, 0)] {
+                let popped = queue.pop().map(|proposal| proposal.id);
+                assert_eq!(popped, id.map(ProposalId::from_u128));
+                assert_eq!(queue.weight, left);
+            }
             queue.push(&settings, proposal(2));
             assert_eq!(queue.front(), Some(&proposal(2)), "what left may come again");
         }

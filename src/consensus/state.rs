@@ -195,8 +195,28 @@ mod tests {
         state
     }
 
+    /// Epoch 2, round 3 adopted with one entry and voted; four learnt since, forgotten but for the place of the last,
+    /// and one that is not committed.
+    fn trimmed() -> State {
+        let (ours, mut state) = (log(1, 6), State::default());
+        for record in [
+            Record::Epoch { config: epoch(2), base: Position::GENESIS },
+            adopt(3, Position::GENESIS, &ours[..1]),
+            learn(ours[0].position(), &ours[1..], ours[4].position()),
+        ] {
+            state.apply(&record).expect("it fits");
+        }
+        state.trim(Slot(9), 0, 0);
+        assert_eq!((state.tail.before(), state.tail.len()), (ours[4].position(), 1));
+        state
+    }
+
     fn adopt(round: u64, after: Position, entries: &[Entry]) -> Record {
         Record::Adopt { round: Round(round), after, entries: entries.to_vec() }
+    }
+
+    fn append(entries: &[Entry], voted: Position) -> Record {
+        Record::Append { entries: entries.to_vec(), voted }
     }
 
     fn learn(after: Position, entries: &[Entry], committed: Position) -> Record {
@@ -210,6 +230,8 @@ mod tests {
         let fork = Entry::chain(at(1), [other[1].content().clone(), other[2].content().clone()]);
         let mut promised = state();
         promised.apply(&Record::Promise { round: Round(5) }).expect("it fits");
+        let mut unled = State::default();
+        unled.apply(&Record::Epoch { config: epoch(2), base: Position::GENESIS }).expect("it fits");
         for (what, before, record) in [
             ("no epoch", State::default(), Record::Promise { round: Round(0) }),
             ("no epoch", State::default(), adopt(0, Position::GENESIS, &ours[..1])),
@@ -218,7 +240,15 @@ mod tests {
             ("behind the commit", state(), Record::Epoch { config: epoch(3), base: at(3) }),
             ("the same promise", state(), Record::Promise { round: Round(3) }),
             ("a lower promise", state(), Record::Promise { round: Round(2) }),
-            ("below the promise", promised, adopt(4, at(2), &ours[2..])),
+            ("below the promise", promised.clone(), adopt(4, at(2), &ours[2..])),
+            ("below the promise", promised, append(&ours[4..5], at(5))),
+            ("in no round", unled, append(&ours[..1], at(1))),
+            ("a lower vote", state(), append(&ours[4..5], at(3))),
+            ("a vote for what is not held", state(), append(&ours[4..5], at(6))),
+            ("another vote in its place", state(), append(&ours[4..5], other[3].position())),
+            ("another vote in its place", trimmed(), append(&[], other[0].position())),
+            ("a vote for what is not held", trimmed(), append(&[], other[4].position())),
+            ("not behind the tip", state(), append(&ours[5..], at(6))),
             ("adopted before", state(), adopt(3, at(2), &ours[2..])),
             ("over the commit", state(), adopt(4, at(1), &fork)),
             ("without the commit", state(), adopt(4, at(1), &[])),
@@ -240,6 +270,15 @@ mod tests {
     }
 
     #[test]
+    fn a_vote_for_what_memory_has_forgotten_stands() {
+        let (ours, mut state) = (log(1, 6), trimmed());
+        for voted in [2, 5, 6].map(|slot: usize| ours[slot - 1].position()) {
+            state.apply(&append(&[], voted)).expect("it fits");
+            assert_eq!((state.voted, state.last()), (voted, ours[5].position()));
+        }
+    }
+
+    #[test]
     fn what_fits_changes_what_it_says_and_no_more() {
         let ours = log(1, 6);
         let at = |slot: usize| ours[slot - 1].position();
@@ -254,8 +293,13 @@ mod tests {
         }
         assert_eq!((state.promised, state.accepted), (Some(Round(4)), Some(Round(4))));
         assert_eq!((state.last(), state.voted, state.committed), (at(3), at(3), at(2)));
-        state.apply(&learn(at(2), &ours[2..5], at(4))).expect("it fits");
-        assert_eq!((state.last(), state.voted, state.committed), (at(5), at(3), at(4)));
+        // A vote follows its entries, or comes with them.
+        for (entries, voted, last) in [(&ours[3..4], 3, 4), (&[], 4, 4), (&ours[4..5], 5, 5)] {
+            state.apply(&append(entries, at(voted))).expect("it fits");
+            assert_eq!((state.last(), state.voted, state.committed), (at(last), at(voted), at(2)));
+        }
+        state.apply(&learn(at(2), &ours[2..6], at(4))).expect("it fits");
+        assert_eq!((state.last(), state.voted, state.committed), (at(6), at(5), at(4)));
         state.apply(&Record::Epoch { config: epoch(3), base: at(4) }).expect("it fits");
         assert_eq!((state.last(), state.voted, state.base), (at(4), at(4), at(4)));
         assert_eq!((state.promised, state.accepted), (None, None));

@@ -150,6 +150,18 @@ mod tests {
     }
 
     #[test]
+    fn a_repeated_vote_amounts_to_what_it_did_before() {
+        let (config, ids) = members(3);
+        let mut tally = Tally::default();
+        for amounts in [Counted::Pending, Counted::Quorum { position: at(1, 1), votes: 2 }] {
+            let member = ids[tally.ballots.len()];
+            for _ in 0..2 {
+                assert_eq!(tally.add(&config, member, Round(0), at(1, 1)), amounts);
+            }
+        }
+    }
+
+    #[test]
     fn an_older_vote_changes_nothing() {
         let (config, ids) = members(3);
         let mut tally = Tally::default();

@@ -1,8 +1,14 @@
 //! A cluster of machines on one table: messages handed over in order, syncs when told.
 //! The simulator does this at length; here single rules are looked at closely.
 
+mod choosing;
+mod hand;
+mod leading;
+mod learning;
 mod lies;
 mod rules;
+mod speaking;
+mod suspecting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,12 +1,11 @@
 //! What no honest member says: a node stops, tells of it, or does not listen; it never goes on with it.
 
+use super::hand::{EPOCH, content};
 use super::*;
 use crate::consensus::{
-    Beat, Content, Entries, Entry, Halt, Kind, Prepare, Propose, Record, Refuse, Remember, Vote,
+    Beat, Content, Entries, Entry, Halt, Prepare, Propose, Record, Refuse, Remember, Vote,
 };
 use crate::types::Digest;
-
-const EPOCH: Epoch = Epoch(1);
 
 /// Three members with one value committed, led by the first; what is told goes to the third.
 fn third() -> Table {
@@ -42,10 +41,6 @@ fn accused(fx: &Effects) -> Vec<NodeId> {
         _ => None,
     };
     fx.publish.iter().filter_map(accused).collect()
-}
-
-fn content(id: u128, text: &str) -> Content {
-    Content { epoch: EPOCH, kind: Kind::Value(proposal(id, text)) }
 }
 
 fn commit(table: &Table) -> Position {

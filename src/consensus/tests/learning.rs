@@ -1,0 +1,156 @@
+//! Learning commits and serving those that learn (R9), step by step.
+
+use super::hand::*;
+use super::*;
+use crate::consensus::{Entries, Entry, Fetch, Propose, Record, Vote};
+
+const T: Duration = Duration::from_millis(600);
+
+/// The third of three with the first of four entries, all of which are committed at the other two.
+fn behind() -> (Hand, Vec<Entry>) {
+    let log = log(4);
+    let committed = log[0].position();
+    let disk = [adopt(0, &log[..1]), Record::Commit { committed }];
+    let mut hand = Hand::new(3, 3, Settings::default(), &disk);
+    hand.work();
+    for peer in [1, 2] {
+        hand.beat(peer, beat(0, &log, 4));
+    }
+    hand.work();
+    (hand, log)
+}
+
+fn entries(log: &[Entry], after: usize, through: usize, committed: usize) -> Body {
+    let at = |slot: usize| slot.checked_sub(1).map_or(Position::GENESIS, |i| log[i].position());
+    let contents = log[after..through].iter().map(|entry| entry.content().clone()).collect();
+    Body::Entries(Entries { after: at(after), entries: contents, committed: at(committed) })
+}
+
+fn asks(peer: u128, from: u64, to: u64) -> (To, Fetch) {
+    (To::One(node(peer)), Fetch { from: Slot(from), to: Slot(to) })
+}
+
+#[test]
+fn missing_commits_are_asked_of_one_member_after_another_each_after_its_time() {
+    let (mut hand, log) = behind();
+    let mut waited = Duration::ZERO;
+    let mut asked = Vec::new();
+    while waited < 2 * T {
+        for peer in [1, 2] {
+            hand.beat(peer, beat(0, &log, 4));
+        }
+        asked.extend(fetches(&hand.work()).into_iter().map(|fetch| (waited.as_micros(), fetch)));
+        waited += T / 32;
+        hand.wait(T / 32);
+    }
+    let at = |sixteenths: u32| (T / 16 * sixteenths).as_micros();
+    let [first, second] = [asks(1, 2, 4), asks(2, 2, 4)];
+    assert_eq!(asked, [(at(1), first), (at(9), second), (at(17), first), (at(25), second)]);
+}
+
+#[test]
+fn who_got_a_part_of_what_is_missing_asks_for_the_rest_at_once() {
+    let (mut hand, log) = behind();
+    hand.wait(T / 16);
+    assert_eq!(fetches(&hand.work()), [asks(1, 2, 4)]);
+    let fx = hand.hear(1, entries(&log, 1, 2, 4));
+    assert!(
+        matches!(&fx.persist[..], [Record::Learn { committed, .. }] if committed.slot == Slot(2))
+    );
+    assert_eq!(fetches(&hand.work()), [asks(1, 3, 4)]);
+}
+
+#[test]
+fn of_two_commits_that_are_missing_the_higher_is_waited_for() {
+    let (mut hand, log) = behind();
+    let lower = Vote { round: Round(0), voted: log[1].position(), committed: log[1].position() };
+    hand.hear(2, Body::Vote(lower));
+    let contents = log[1..].iter().map(|entry| entry.content().clone()).collect();
+    let propose = Propose {
+        round: Round(0),
+        after: log[0].position(),
+        entries: contents,
+        committed: log[0].position(),
+        adopt: false,
+    };
+    hand.hear(1, Body::Propose(propose));
+    assert_eq!(hand.machine.state().committed, log[3].position());
+}
+
+#[test]
+fn entries_that_begin_before_what_memory_holds_are_not_taken_up() {
+    let log = log(6);
+    let settings = Settings { retained_slots: 0, ..Settings::default() };
+    let learn = Record::Learn {
+        after: Position::GENESIS,
+        entries: log[..4].to_vec(),
+        committed: log[3].position(),
+    };
+    let mut hand = Hand::new(3, 3, settings, &[learn]);
+    hand.work();
+    assert_eq!(hand.machine.state().tail.before().slot, Slot(3));
+    let fx = hand.hear(1, entries(&log, 1, 6, 6));
+    assert_eq!((fx.persist, fx.publish), (vec![], vec![]));
+    let fx = hand.hear(1, entries(&log, 3, 6, 6));
+    assert!(
+        matches!(&fx.persist[..], [Record::Learn { committed, .. }] if committed.slot == Slot(6))
+    );
+}
+
+#[test]
+fn what_is_held_is_served_from_the_first_slot_to_the_tip_and_nothing_else_is() {
+    let log = log(4);
+    let mut hand = Hand::new(3, 3, Settings::default(), &[adopt(0, &log)]);
+    hand.work();
+    for (from, to, served) in [
+        (0, 3, None),
+        (3, 2, None),
+        (5, 5, None),
+        (1, 9, Some((0, 4))),
+        (2, 3, Some((1, 3))),
+        (4, 4, Some((3, 4))),
+    ] {
+        let fx = hand.hear(1, Body::Fetch(Fetch { from: Slot(from), to: Slot(to) }));
+        let answer =
+            served.map(|(after, through)| (To::One(node(1)), entries(&log, after, through, 0)));
+        assert_eq!((said(&fx), fx.serve), (answer.into_iter().collect(), vec![]), "{from} to {to}");
+    }
+}
+
+#[test]
+fn an_answer_holds_a_batch_or_one_entry_that_is_larger() {
+    let size = limits::BATCH_BYTES / 4;
+    let sizes = [size, size, size, size, size, 4 * size + 1];
+    let contents = (1..).zip(sizes).map(|(id, size)| content_of(weighing(id, size)));
+    let log = Entry::chain(Position::GENESIS, contents);
+    let mut hand = Hand::new(3, 3, Settings::default(), &[adopt(0, &log)]);
+    hand.work();
+    for (from, through) in [(1, 4), (2, 5), (3, 5), (5, 5), (6, 6)] {
+        let fx = hand.hear(1, Body::Fetch(Fetch { from: Slot(from), to: Slot(6) }));
+        let [(_, Body::Entries(answer))] = &said(&fx)[..] else { panic!("{fx:?}") };
+        assert_eq!(answer.after.slot.0 + answer.entries.len() as u64, through, "from {from}");
+    }
+}
+
+#[test]
+fn a_commit_says_how_long_its_own_entry_was_on_its_way() {
+    let log = log(3);
+    let mut hand = Hand::new(3, 3, Settings::default(), &[adopt(0, &[])]);
+    hand.work();
+    for slot in 1..=3 {
+        let after = log[..slot - 1].last().map_or(Position::GENESIS, Entry::position);
+        let entries = vec![log[slot - 1].content().clone()];
+        let (round, committed) = (Round(0), Position::GENESIS);
+        hand.hear(1, Body::Propose(Propose { round, after, entries, committed, adopt: false }));
+        hand.wait(Duration::from_millis(10));
+    }
+    hand.sync();
+    let voted = log[2].position();
+    let fx = hand.hear(1, Body::Vote(Vote { round: Round(0), voted, committed: voted }));
+    let took = |event: &Event| match event {
+        Event::Committed(commit) => Some(commit.took),
+        _ => None,
+    };
+    let took: Vec<_> = fx.publish.iter().filter_map(took).collect();
+    assert_eq!(took, [30, 20, 10].map(|millis| Some(Duration::from_millis(millis))));
+}
