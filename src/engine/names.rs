@@ -46,6 +46,12 @@ mod tests {
 
     use super::*;
 
+    /// Numbers that SplitMix64 is published with: the first of this seed.
+    #[test]
+    fn bits_are_spread_as_published() {
+        assert_eq!(mix(1_234_567), 6_457_827_717_110_365_317);
+    }
+
     #[test]
     fn names_differ_within_a_life_between_lives_and_between_nodes() {
         let mut all = BTreeSet::new();

@@ -327,6 +327,15 @@ mod tests {
     }
 
     #[test]
+    fn a_founder_that_announces_still_is_told_of_if_its_list_differs() {
+        let (mut a, b) = (node(1, [1, 2]), node(2, [1]));
+        tell(&mut a, &b);
+        assert_eq!(tell(&mut a, &b), Hearing::default());
+        let differ = Event::ListsDiffer { peer: id(2), theirs: ids([1, 2, 3]), ours: ids([1, 2]) };
+        assert_eq!(tell(&mut a, &node(2, [1, 3])).complaint, Some(differ));
+    }
+
+    #[test]
     fn a_node_that_is_not_among_the_founders_does_not_join() {
         let (mut a, b) = (node(1, [1, 2]), node(2, [1]));
         tell(&mut a, &b);

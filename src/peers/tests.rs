@@ -101,6 +101,35 @@ fn who_says_that_it_leaves_is_lost_once() {
 }
 
 #[test]
+fn a_member_is_told_of_with_whom_it_hears_while_it_is_online_and_what_stands_against_it() {
+    let mut machine = linked();
+    let (hears, theirs) = (vec![ME], vec![ME, PEER, NodeId::from_u128(3)]);
+    let beat = Beat { hears: hears.clone(), founders: Some(theirs.clone()), ..Beat::default() };
+    machine.step(at(1), Input::Beat { from: PEER, beat });
+    let differ = Event::ListsDiffer { peer: PEER, theirs, ours: vec![ME, PEER] };
+    assert_eq!(machine.objections().collect::<Vec<_>>(), [&differ]);
+    assert_eq!(machine.views().collect::<Vec<_>>(), [(PEER, &hears[..])]);
+    machine.step(at(1), Input::LinkDown { peer: PEER });
+    assert_eq!(machine.views().count(), 0);
+    let known: Vec<_> = machine.infos().map(|info| (info.id, info.status)).collect();
+    assert_eq!(known, [(PEER, NodeStatus::Suspected)]);
+}
+
+#[test]
+fn before_the_forming_all_who_link_are_told_of_and_then_the_members_alone() {
+    let mut machine = machine(ME, 1);
+    let stranger = NodeId::from_u128(3);
+    for peer in [PEER, stranger] {
+        link(&mut machine, peer);
+    }
+    let known = |machine: &Machine| machine.infos().map(|info| info.id).collect::<Vec<_>>();
+    assert_eq!(known(&machine), [PEER, stranger]);
+    machine.step(at(0), Input::Formed { members: vec![ME, PEER], is_first: true });
+    assert_eq!(known(&machine), [PEER]);
+    assert!(machine.is_linked(stranger));
+}
+
+#[test]
 fn how_far_the_forming_has_come_is_told_until_it_is_done() {
     let mut machine = machine(ME, 2);
     assert_eq!(machine.progress().map(|progress| progress.unmet), Some(vec![0, 1]));

@@ -235,6 +235,7 @@ mod tests {
     #[test]
     fn a_full_mesh_is_one_component() {
         let mesh = mesh(&["c", "a", "b"]);
+        assert_eq!(mesh.nodes().collect::<Vec<_>>(), [&"a", &"b", &"c"]);
         assert_eq!(mesh.components(), [["a", "b", "c"]]);
         assert_eq!(mesh.neighbours(&"b").collect::<Vec<_>>(), [&"a", &"c"]);
         assert!(!mesh.is_connected(&"a", &"a"));

@@ -258,8 +258,13 @@ fn an_unhealthy_member_that_hears_nobody_has_no_slow_disk() {
     let mut status = all_well(3);
     status.hears.insert(id(3), Vec::new());
     status.log.others[1].announces = Some(Announcement { is_healthy: false, ..well() });
+    let text = "3 of 3 heard: commits; can lose 0 more";
     let because = ["n3 does not hear n2 and n1", "n3 hears only 1 of 3 members"];
-    check(&status, Condition::Degraded, "3 of 3 heard: commits; can lose 0 more", &because);
+    check(&status, Condition::Degraded, text, &because);
+    // A quorum is enough: something else is wrong with it then.
+    status.hears.insert(id(3), vec![id(2)]);
+    let because = ["n3 does not hear n1", "the disk of n3 is slow: it says so itself"];
+    check(&status, Condition::Degraded, text, &because);
 }
 
 #[test]
