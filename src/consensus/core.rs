@@ -183,11 +183,6 @@ impl Machine {
         &self.state
     }
 
-    /// The last slot told to the host as committed.
-    pub fn delivered(&self) -> Slot {
-        self.delivery.delivered
-    }
-
     /// What the next heartbeat calls durable: promised, accepted, voted, last.
     pub fn announced(&self) -> (Option<Round>, Option<Round>, Position, Position) {
         let announced = self.durable.announced();

@@ -53,10 +53,8 @@ impl Machine {
         if after.slot > committed.slot {
             return misbehaved(fx, from, "asked to adopt behind what it calls committed");
         }
+        // What lies beyond the own commit is learnt first (R9): `on_propose` hears of it.
         if !self.state.tail.contains(after) {
-            if after.slot > self.state.committed.slot {
-                self.on_commit(now, fx, from, after, None);
-            }
             return;
         }
         let mut entries = Entry::chain(after, entries);
