@@ -42,6 +42,9 @@ pub(crate) struct Round {
     pub(crate) leader: usize,
     /// Whether it led at the end, too.
     pub(crate) led_throughout: bool,
+    /// Acknowledgements, the warm-up's too, and how many more writes the product counts than before.
+    pub(crate) acknowledged: u64,
+    pub(crate) written: Option<u64>,
     /// Answers that were no acknowledgements, and what one of them said.
     pub(crate) refused: u64,
     pub(crate) said: Option<String>,
@@ -52,6 +55,7 @@ pub(crate) struct Round {
 /// What the clients saw, as they go.
 struct Seen {
     took: Vec<Duration>,
+    acknowledged: u64,
     refused: u64,
     said: Option<String>,
     /// When each client's write in flight was sent; none where a connection is lost.
@@ -59,6 +63,16 @@ struct Seen {
 }
 
 impl Seen {
+    fn of(clients: usize) -> Self {
+        Self {
+            took: Vec::new(),
+            acknowledged: 0,
+            refused: 0,
+            said: None,
+            sent: vec![None; clients],
+        }
+    }
+
     fn refused(&mut self, said: String) {
         self.refused += 1;
         self.said = Some(said);
@@ -98,6 +112,7 @@ pub(crate) fn round(cluster: &mut Cluster, load: Load) -> Result<Round, String> 
     let addresses: [_; NODES] = std::array::from_fn(|at| cluster.place.client(at));
     let nodes: Vec<_> = (0..load.clients).map(node_of).collect();
     let servers = cluster.ids();
+    let written_before = cluster.written(leader);
     let (tell, told) = sync_channel(1);
     let (seen, used) = std::thread::scope(|scope| {
         let generator = scope.spawn(move || generate(load, addresses, &nodes, &tell));
@@ -116,10 +131,23 @@ pub(crate) fn round(cluster: &mut Cluster, load: Load) -> Result<Round, String> 
     })?;
     let begun = Instant::now() - load.measured;
     let lost = seen.sent.iter().filter(|sent| sent.is_none_or(|sent| sent < begun)).count();
-    let Seen { mut took, refused, said, .. } = seen;
+    let Seen { mut took, acknowledged, refused, said, .. } = seen;
     took.sort_unstable();
     let led_throughout = cluster.settled().is_ok_and(|now| now == leader);
-    Ok(Round { took, used, clients_at, leader, led_throughout, refused, said, lost })
+    let written =
+        cluster.written(leader).zip(written_before).map(|(now, then)| now.saturating_sub(then));
+    Ok(Round {
+        took,
+        used,
+        clients_at,
+        leader,
+        led_throughout,
+        acknowledged,
+        written,
+        refused,
+        said,
+        lost,
+    })
 }
 
 /// Connects, tells when the measured time begins, and runs the clients to its end.
@@ -139,12 +167,7 @@ fn generate(
         }
         let begin = Instant::now() + load.warm_up;
         let end = begin + load.measured;
-        let seen = Rc::new(RefCell::new(Seen {
-            took: Vec::new(),
-            refused: 0,
-            said: None,
-            sent: vec![None; load.clients],
-        }));
+        let seen = Rc::new(RefCell::new(Seen::of(load.clients)));
         let clients: Vec<_> = nodes
             .iter()
             .enumerate()
@@ -158,8 +181,7 @@ fn generate(
         for client in &clients {
             client.abort();
         }
-        let nothing = Seen { took: Vec::new(), refused: 0, said: None, sent: Vec::new() };
-        Ok(seen.replace(nothing))
+        Ok(seen.replace(Seen::of(0)))
     })
 }
 
@@ -178,8 +200,13 @@ async fn write_on(
         let outcome = door.write(client, &value).await;
         let now = Instant::now();
         match outcome {
-            Ok(()) if now >= begin && now < end => seen.borrow_mut().took.push(now - sent),
-            Ok(()) => {}
+            Ok(()) => {
+                let mut seen = seen.borrow_mut();
+                seen.acknowledged += 1;
+                if now >= begin && now < end {
+                    seen.took.push(now - sent);
+                }
+            }
             Err(Trouble::Refused(said)) => {
                 seen.borrow_mut().refused(said);
                 tokio::time::sleep(PAUSE).await;

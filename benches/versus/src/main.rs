@@ -97,6 +97,7 @@ fn run(plan: &Plan) -> Result<(), String> {
             .collect();
         let raw = json!({
             "machine": machine,
+            "warm_up": plan.warm_up.as_secs_f64(),
             "value_bytes": machine::VALUE_BYTES,
             "floor_before": floor_before.raw(),
             "floor_after": floor_after.raw(),

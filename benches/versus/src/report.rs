@@ -26,6 +26,12 @@ impl Round {
         self.used.foreign_cores + self.used.stolen_cores <= FOREIGN_CORES_MAX
             && self.lost == 0
             && self.led_throughout
+            && self.is_confirmed()
+    }
+
+    /// Whether the product itself counts as many writes as it acknowledged.
+    fn is_confirmed(&self) -> bool {
+        self.written.is_some_and(|written| written >= self.acknowledged)
     }
 
     fn part(&self, share: f64) -> f64 {
@@ -49,6 +55,12 @@ impl Round {
         }
         if !self.led_throughout {
             all.push("another leader at its end".to_owned());
+        }
+        if !self.is_confirmed() {
+            let (acknowledged, written) = (self.acknowledged, self.written);
+            all.push(format!(
+                "{acknowledged} acknowledged, but {written:?} counted by the product"
+            ));
         }
         if self.refused > 0 {
             all.push(format!("{} refusals", self.refused));
@@ -112,6 +124,8 @@ impl Line {
                 raw["clients_at"] = json!(round.clients_at);
                 raw["leader"] = json!(round.leader);
                 raw["led_throughout"] = json!(round.led_throughout);
+                raw["acknowledged_with_warm_up"] = json!(round.acknowledged);
+                raw["written_with_warm_up"] = json!(round.written);
                 raw["refused"] = json!(round.refused);
                 raw["lost"] = json!(round.lost);
                 raw["clean"] = json!(round.is_clean());
@@ -200,6 +214,8 @@ mod tests {
             clients_at: [1, 0, 0],
             leader: 0,
             led_throughout: true,
+            acknowledged: commits as u64,
+            written: Some(commits as u64),
             refused: 0,
             said: None,
             lost: 0,
@@ -235,6 +251,16 @@ mod tests {
         assert!(chosen(&lines, "c").1.contains("NONE"));
         assert!(lines[1].shown().contains("NOT CLEAN"));
         assert!(!lines[0].shown().contains("NOT CLEAN"));
+    }
+
+    #[test]
+    fn what_the_product_itself_does_not_count_is_not_believed() {
+        for written in [None, Some(299)] {
+            let mut line = line("a", 1, 300, 0.0);
+            line.result.as_mut().unwrap().written = written;
+            assert!(!line.result.as_ref().unwrap().is_clean());
+            assert!(line.shown().contains("300 acknowledged, but"), "{}", line.shown());
+        }
     }
 
     #[test]

@@ -131,6 +131,11 @@ impl Cluster {
         })
     }
 
+    /// How many writes a leader has counted so far, by the product's own account.
+    pub(crate) fn written(&self, leader: usize) -> Option<u64> {
+        self.product.written(&self.place, leader)
+    }
+
     /// The processes.
     pub(crate) fn ids(&self) -> Vec<u32> {
         self.children.iter().map(Child::id).collect()

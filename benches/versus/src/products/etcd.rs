@@ -55,6 +55,11 @@ impl Product for Etcd {
         same.then(|| all.iter().position(|status| status["header"]["member_id"] == leader))?
     }
 
+    fn written(&self, place: &Place, leader: usize) -> Option<u64> {
+        // Every put is a revision.
+        status(place, leader)?["header"]["revision"].as_str()?.parse().ok()
+    }
+
     fn version(&self, place: &Place) -> Option<String> {
         Some(status(place, 0)?["version"].as_str()?.to_owned())
     }

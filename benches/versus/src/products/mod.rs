@@ -78,6 +78,9 @@ pub(crate) trait Product {
     /// Who leads, once all three nodes are there and follow it.
     fn leader(&self, place: &Place) -> Option<usize>;
 
+    /// How many writes the leader has counted so far, by the product's own account.
+    fn written(&self, place: &Place, leader: usize) -> Option<u64>;
+
     /// What a running node says of its version.
     fn version(&self, place: &Place) -> Option<String>;
 }

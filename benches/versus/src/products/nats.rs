@@ -79,6 +79,10 @@ impl Product for Nats {
         (0..NODES).find(|at| all_there && name(*at) == leader)
     }
 
+    fn written(&self, place: &Place, _leader: usize) -> Option<u64> {
+        asked(place, "INFO", "")?["state"]["messages"].as_u64()
+    }
+
     fn version(&self, place: &Place) -> Option<String> {
         let info = ask::greeting(place.client(0))?;
         let info: Value = serde_json::from_str(info.strip_prefix("INFO ")?).ok()?;

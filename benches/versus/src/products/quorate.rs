@@ -62,6 +62,10 @@ impl Product for Quorate {
         same.then(|| all.iter().position(|status| status["id"] == status["proposer"]))?
     }
 
+    fn written(&self, place: &Place, leader: usize) -> Option<u64> {
+        status(place, leader)?["committed"]["slot"].as_u64()
+    }
+
     fn version(&self, place: &Place) -> Option<String> {
         Some(status(place, 0)?["version"].as_str()?.to_owned())
     }

@@ -93,6 +93,12 @@ impl Product for ZooKeeper {
         leader.filter(|_| followers == NODES - 1)
     }
 
+    fn written(&self, place: &Place, leader: usize) -> Option<u64> {
+        // Every transaction has a number; the upper half of it is the leader's.
+        let transaction = said(place, leader, "Zxid: 0x")?;
+        Some(u64::from_str_radix(&transaction, 16).ok()? & 0xffff_ffff)
+    }
+
     fn version(&self, place: &Place) -> Option<String> {
         let all = said(place, 0, "Zookeeper version:")?;
         Some(all.split(['-', ',']).next()?.to_owned())
