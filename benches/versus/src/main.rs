@@ -165,23 +165,26 @@ fn measure(plan: &Plan, clusters: &mut [Cluster], contenders: &[Contender]) -> V
         time(plan.measured.as_secs_f64()),
         plan.rounds
     );
-    let mut one = |contender: Contender, clients: usize, round: usize| {
+    let mut one = |contender: Contender, clients: usize, round: usize, measured: Duration| {
         let load = Load {
             protocol: contender.protocol,
             clients,
             from_leader: round.saturating_sub(1),
             warm_up: plan.warm_up,
-            measured: plan.measured,
+            measured,
         };
         let result = load::round(&mut clusters[contender.cluster], load);
         std::thread::sleep(BETWEEN);
-        Line { contender: contender.name, clients, round, measured: plan.measured, result }
+        let line = Line { contender: contender.name, clients, round, measured, result };
+        println!("{}", line.shown());
+        line
     };
-    // Whoever compiles while it runs has done it by then; what a first use makes is made.
-    println!("  once each at the most in flight, not counted:");
-    for &contender in contenders {
-        let most = plan.in_flight.iter().copied().max().unwrap_or(1);
-        println!("{}", one(contender, most, 0).shown());
+    if let Some(first) = plan.first {
+        // Whoever compiles while it runs has done it by then; what a first use makes is made.
+        println!("  once each at the most in flight, not counted:");
+        for &contender in contenders {
+            one(contender, plan.in_flight.iter().copied().max().unwrap_or(1), 0, first);
+        }
     }
     let mut lines = Vec::new();
     for &clients in &plan.in_flight {
@@ -189,9 +192,7 @@ fn measure(plan: &Plan, clusters: &mut [Cluster], contenders: &[Contender]) -> V
         let first = lines.len();
         for round in 1..=plan.rounds {
             for contender in contenders {
-                let line = one(*contender, clients, round);
-                println!("{}", line.shown());
-                lines.push(line);
+                lines.push(one(*contender, clients, round, plan.measured));
             }
         }
         println!("\n{clients} in flight: median (lowest to highest)");

@@ -12,6 +12,7 @@ versus: three nodes each of etcd, ZooKeeper, NATS and this program, the same loa
   --rounds 5            how often each is measured; 0 goes on to the kills
   --seconds 3           how long one round is measured
   --warm-up 1           seconds of the same load before
+  --first 10            seconds of the heaviest load on each before anything is counted; 0 for none
   --kills 10            kill -9 of the leader, so often (0)
   --dir DIR             where all of them keep their files, on one disk (the system's temporary directory)
   --node PATH           this program (../../target/release/node)
@@ -29,6 +30,7 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     pub(crate) measured: Duration,
     pub(crate) warm_up: Duration,
+    pub(crate) first: Option<Duration>,
     pub(crate) kills: usize,
     pub(crate) directory: PathBuf,
     pub(crate) node: PathBuf,
@@ -49,6 +51,7 @@ impl Plan {
             rounds: 5,
             measured: Duration::from_secs(3),
             warm_up: Duration::from_secs(1),
+            first: Some(Duration::from_secs(10)),
             kills: 0,
             directory: std::env::temp_dir(),
             node: "../../target/release/node".into(),
@@ -70,6 +73,10 @@ impl Plan {
                 "--rounds" => plan.rounds = or_none(&word, &value()?)?,
                 "--seconds" => plan.measured = seconds(&word, &value()?)?,
                 "--warm-up" => plan.warm_up = seconds(&word, &value()?)?,
+                "--first" => {
+                    let text = value()?;
+                    plan.first = if text == "0" { None } else { Some(seconds(&word, &text)?) };
+                }
                 "--kills" => plan.kills = or_none(&word, &value()?)?,
                 "--dir" => plan.directory = value()?.into(),
                 "--node" => plan.node = value()?.into(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::load::Round;
 use crate::stats::{Spread, count, percentile, time};
 
-/// More load than this by anything else, in cores, and a round is not clean.
+/// More than this by anything else here, or by the machine below, in cores, and a round is not clean.
 pub(crate) const FOREIGN_CORES_MAX: f64 = 0.25;
 
 /// One round of one product.
@@ -23,7 +23,8 @@ pub(crate) struct Line {
 impl Round {
     /// Whether nothing else disturbed it.
     pub(crate) fn is_clean(&self) -> bool {
-        self.used.foreign_cores + self.used.stolen_cores <= FOREIGN_CORES_MAX
+        self.used.foreign_cores <= FOREIGN_CORES_MAX
+            && self.used.stolen_cores <= FOREIGN_CORES_MAX
             && self.lost == 0
             && self.led_throughout
             && self.is_confirmed()
@@ -261,6 +262,14 @@ mod tests {
             assert!(!line.result.as_ref().unwrap().is_clean());
             assert!(line.shown().contains("300 acknowledged, but"), "{}", line.shown());
         }
+    }
+
+    #[test]
+    fn time_that_the_machine_below_took_disturbs_a_round() {
+        let mut line = line("a", 1, 300, 0.25);
+        assert!(!line.shown().contains("NOT CLEAN"));
+        line.result.as_mut().unwrap().used.stolen_cores = 0.26;
+        assert!(line.shown().contains("NOT CLEAN"));
     }
 
     #[test]
