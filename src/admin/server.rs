@@ -1,12 +1,15 @@
 //! The listener of the HTTP interface: bounded connections, bounded patience, a prompt end.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -20,7 +23,8 @@ use crate::admin::token::{Token, TokenError};
 use crate::config::AdminConfig;
 use crate::runtime::{FailureClass, Handle, NODE_TARGET};
 
-/// Connections served at once. Further ones wait in the system's queue until one ends.
+/// Connections served at once. For a further one the oldest that has asked nothing yet makes room; if all have asked,
+/// it waits until one ends.
 const CONNECTIONS_MAX: usize = 256;
 
 /// How long a client may take for the head of a request, waiting for the next one included.
@@ -148,15 +152,24 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     let accepting = async {
+        // Those that have asked nothing yet, the oldest first; not more than there are permits.
+        let mut silent: VecDeque<Arc<Silent>> = VecDeque::new();
         loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            silent.retain(|one| !one.is_over());
+            if permits.available_permits() == 0
+                && let Some(oldest) = silent.pop_front()
+            {
+                oldest.ends.cancel();
+            }
             let permit =
                 permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    connections.spawn(serve(stream, router.clone(), stop.clone(), permit));
-                }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            }
+            let one = Arc::new(Silent::default());
+            silent.push_back(one.clone());
+            connections.spawn(serve(stream, router.clone(), stop.clone(), one, permit));
             while connections.try_join_next().is_some() {}
         }
     };
@@ -170,22 +183,46 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
     let _ = tokio::time::timeout(STOP_GRACE, finished).await;
 }
 
+/// A connection that has asked nothing yet.
+#[derive(Default)]
+struct Silent {
+    has_asked: AtomicBool,
+    /// It makes room for another one.
+    ends: CancellationToken,
+}
+
+impl Silent {
+    fn is_over(&self) -> bool {
+        self.has_asked.load(Ordering::Relaxed) || self.ends.is_cancelled()
+    }
+}
+
 /// One connection, until its client or the server ends it. A client's mistakes concern nobody else.
 async fn serve(
     stream: TcpStream,
     router: Router,
     stop: CancellationToken,
+    silent: Arc<Silent>,
     _permit: OwnedSemaphorePermit,
 ) {
+    let router = TowerToHyperService::new(router);
+    let (asked, ends) = (silent.clone(), silent.ends.clone());
+    // Ended as well when the connection is: then it makes no room any more.
+    let _over = silent.ends.clone().drop_guard();
+    let answer = service_fn(move |request| {
+        asked.has_asked.store(true, Ordering::Relaxed);
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), answer)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => {}
+        () = ends.cancelled() => {}
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;

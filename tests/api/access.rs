@@ -1,14 +1,17 @@
 //! Who may ask: the token, and what is answered without one.
 
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use quorate::admin::{Client, ClientError, ServeError, Server, Token};
 use quorate::config::AdminConfig;
 use quorate::runtime::FailureClass;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use super::support::{Cluster, within};
-use super::{LOOPBACK, code, commit, get, raw};
+use super::{LOOPBACK, Served, code, commit, get, raw};
 
 const TOKEN: &str = "5f1d7a84c3b2496e9d08";
 
@@ -70,4 +73,26 @@ async fn with_a_token_everything_but_health_wants_it() {
     assert_eq!(code(get(address, "/no/such/path").await), (401, "no_token".to_owned()));
     within(server.stop()).await;
     cluster.end().await;
+}
+
+#[tokio::test]
+async fn a_crowd_that_asks_nothing_makes_room_for_who_does() {
+    let served = Served::start(1).await;
+    let address = served.server.address();
+    let mut crowd = Vec::new();
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(b"GET /livez HT").await.expect("it is taken");
+        crowd.push(stream);
+    }
+    assert_eq!(get(address, "/livez").await.0, 200);
+    let is_open = |stream: &TcpStream| {
+        stream.try_read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    };
+    let open = crowd.iter().filter(|stream| is_open(stream)).count();
+    assert!(
+        open > 200,
+        "{open}: only the oldest are let go, and nobody waited for their time to end"
+    );
+    served.end().await;
 }
