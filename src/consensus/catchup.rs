@@ -128,6 +128,9 @@ impl Machine {
             self.urgent = true;
         }
         self.learn(now, fx, from, after, entries, committed);
+        // What is final beyond these entries is wanted as well, though its teller may forget that it knew: a hint of a
+        // commit need not survive a restart.
+        self.on_commit(now, fx, from, committed, None);
     }
 
     /// Takes over the committed part of `entries`; in crash mode a member's word is enough for it.

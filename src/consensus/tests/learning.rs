@@ -61,6 +61,30 @@ fn who_got_a_part_of_what_is_missing_asks_for_the_rest_at_once() {
 }
 
 #[test]
+fn a_commit_told_beside_earlier_entries_is_not_forgotten_though_its_teller_forgets_it() {
+    let log = log(4);
+    let disk = [adopt(0, &log[..1]), Record::Commit { committed: log[0].position() }];
+    let mut hand = Hand::new(3, 3, Settings::default(), &disk);
+    hand.work();
+    hand.beat(1, beat(0, &log, 2));
+    hand.hear(1, entries(&log, 1, 2, 4));
+    assert_eq!(hand.machine.state().committed, log[1].position());
+    // Its next life knows of two.
+    hand.beat(1, Beat { life: 2, ..beat(0, &log, 2) });
+    let contents = log[2..].iter().map(|entry| entry.content().clone()).collect();
+    let propose = Propose {
+        round: Round(0),
+        after: log[1].position(),
+        entries: contents,
+        committed: log[1].position(),
+        adopt: false,
+    };
+    hand.hear(1, Body::Propose(propose));
+    hand.work();
+    assert_eq!(hand.machine.state().committed, log[3].position());
+}
+
+#[test]
 fn of_two_commits_that_are_missing_the_higher_is_waited_for() {
     let (mut hand, log) = behind();
     let lower = Vote { round: Round(0), voted: log[1].position(), committed: log[1].position() };
