@@ -128,9 +128,6 @@ impl Machine {
             self.urgent = true;
         }
         self.learn(now, fx, from, after, entries, committed);
-        // What is final beyond these entries is wanted as well, though its teller may forget that it knew: a hint of a
-        // commit need not survive a restart.
-        self.on_commit(now, fx, from, committed, None);
     }
 
     /// Takes over the committed part of `entries`; in crash mode a member's word is enough for it.
@@ -162,7 +159,8 @@ impl Machine {
         }
         let (after, entries) = self.beyond_common(after, entries);
         if entries.is_empty() {
-            return self.on_commit(now, fx, from, end, None);
+            self.on_commit(now, fx, from, end, None);
+            return self.on_commit(now, fx, from, committed, None);
         }
         if after.slot < self.state.committed.slot {
             let ours = self.state.tail.position(after.slot.next()).expect("held: it is committed");
@@ -177,6 +175,9 @@ impl Machine {
         self.came(now, end);
         self.delivery.found.push_back((end.slot, None));
         self.record(fx, Record::Learn { after, entries, committed: end });
+        // What is final beyond these entries is wanted, though its teller may forget that it knew: a hint of a commit need
+        // not survive a restart.
+        self.on_commit(now, fx, from, committed, None);
         // More is to come: ask at once, the answer that was waited for is here.
         self.catchup.asked = None;
         self.hurry_fetch();
