@@ -248,8 +248,7 @@ fn disk() -> Vec<(Mutant, Catch)> {
             "storage_crash",
             &["a_crash_anywhere_keeps_every_synced_batch"],
         ),
-        tests(RenameNotSynced, "storage_crash", &["a_crash_anywhere_keeps_every_synced_batch"]),
-        seeds(JournalNameNotSynced),
+        tests(RenameNotSynced, "storage_crash", &["lost::a_count_of_starts_survives_any_crash"]),
         tests(
             JournalNameNotSynced,
             "storage_crash",
