@@ -1,7 +1,7 @@
 //! What stands in the log: entries, each chained to its parent by hash.
 
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::consensus::{EpochConfig, Mode};
 use crate::types::{Digest, Epoch, Position, ProposalId, Slot, Value};
@@ -21,7 +21,7 @@ pub struct Proposal {
 impl Proposal {
     /// Bytes it takes in a message, as JSON, rounded up.
     pub fn weight(&self) -> usize {
-        128 + json_string_bytes(self.value.as_str())
+        128 + self.value.json_bytes()
     }
 }
 
@@ -134,52 +134,49 @@ impl Entry {
     }
 }
 
+/// What is hashed of a value, but for the value itself.
+const HEAD_BYTES: usize = 16 + 32 + 8 + 8 + 1 + 16 + 8 + 8;
+
 /// SHA-256 over a fixed binary layout, integers big-endian, never over JSON text:
 /// tag, parent hash (32), epoch (8), slot (8), kind (1), then for
 /// a value: id (16), until + 1 or 0 (8), length (8), bytes;
 /// a config: epoch (8), mode (1), members (8 and 16 each), learners (8 and 16 each);
 /// a noop: nothing.
 fn hash(parent: Position, slot: Slot, content: &Content) -> Digest {
-    let mut hasher = Sha256::new();
-    hasher.update(b"quorate entry 1\0");
-    hasher.update(parent.hash.as_bytes());
-    hasher.update(content.epoch.0.to_be_bytes());
-    hasher.update(slot.0.to_be_bytes());
+    let mut bytes = Vec::with_capacity(HEAD_BYTES);
+    bytes.extend_from_slice(b"quorate entry 1\0");
+    bytes.extend_from_slice(parent.hash.as_bytes());
+    bytes.extend_from_slice(&content.epoch.0.to_be_bytes());
+    bytes.extend_from_slice(&slot.0.to_be_bytes());
+    let mut text = "";
     match &content.kind {
         Kind::Value(proposal) => {
-            hasher.update([1]);
-            hasher.update(proposal.id.as_bytes());
-            hasher.update(proposal.until.map_or(0, |slot| slot.0 + 1).to_be_bytes());
-            hasher.update((proposal.value.as_str().len() as u64).to_be_bytes());
-            hasher.update(proposal.value.as_str().as_bytes());
+            text = proposal.value.as_str();
+            bytes.push(1);
+            bytes.extend_from_slice(proposal.id.as_bytes());
+            let until = proposal.until.map_or(0, |slot| slot.0 + 1);
+            bytes.extend_from_slice(&until.to_be_bytes());
+            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
         }
         Kind::Config(config) => {
-            hasher.update([2]);
-            hasher.update(config.epoch.0.to_be_bytes());
-            hasher.update([match config.mode {
+            bytes.push(2);
+            bytes.extend_from_slice(&config.epoch.0.to_be_bytes());
+            bytes.push(match config.mode {
                 Mode::Crash => 0,
-            }]);
+            });
             for nodes in [&config.members, &config.learners] {
-                hasher.update((nodes.len() as u64).to_be_bytes());
+                bytes.extend_from_slice(&(nodes.len() as u64).to_be_bytes());
                 for node in nodes {
-                    hasher.update(node.as_bytes());
+                    bytes.extend_from_slice(node.as_bytes());
                 }
             }
         }
-        Kind::Noop => hasher.update([3]),
+        Kind::Noop => bytes.push(3),
     }
-    Digest::new(hasher.finalize().into())
-}
-
-/// Bytes of `text` between the quotes of a JSON string as serde_json writes it.
-fn json_string_bytes(text: &str) -> usize {
-    text.bytes()
-        .map(|byte| match byte {
-            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
-            0x00..=0x1f => 6,
-            _ => 1,
-        })
-        .sum()
+    let mut hasher = Context::new(&SHA256);
+    hasher.update(&bytes);
+    hasher.update(text.as_bytes());
+    Digest::new(hasher.finish().as_ref().try_into().expect("a SHA-256 has 32 bytes"))
 }
 
 #[cfg(test)]
