@@ -1,6 +1,9 @@
 //! How a log line is written: its event by name, its fields escaped and bounded, as text or as JSON.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt::{self, Write as _};
+use std::time;
 
 use serde_json::Value as Json;
 use tracing::field::{Field, Visit};
@@ -39,68 +42,93 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let level = *event.metadata().level();
-        let mut fields = Fields::default();
+        let mut fields = Fields::new(*self);
         event.record(&mut fields);
         if self.journal {
             write!(writer, "<{}>", priority(level))?;
         }
         match self.format {
             LogFormat::Text => self.text(&mut writer, level, &fields)?,
-            LogFormat::Json => json(&mut writer, level, event.metadata().target(), fields)?,
+            LogFormat::Json => json(&mut writer, level, event.metadata().target(), &fields)?,
         }
         writer.write_char('\n')
     }
 }
 
 impl Format {
+    /// What begins a stretch of this colour.
+    fn dye(&self, colour: &'static str) -> &'static str {
+        if self.colours { colour } else { "" }
+    }
+
     fn text(&self, writer: &mut Writer<'_>, level: Level, fields: &Fields) -> fmt::Result {
-        let dye = |colour: &'static str| if self.colours { colour } else { "" };
-        let plain = dye("\u{1b}[0m");
+        let plain = self.dye(PLAIN);
         if !self.journal {
-            write!(writer, "{}", dye("\u{1b}[2m"))?;
-            SystemTime.format_time(writer)?;
-            write!(writer, "{plain} ")?;
+            writer.write_str(self.dye(DIM))?;
+            timestamp(writer)?;
+            writer.write_str(plain)?;
+            writer.write_char(' ')?;
         }
-        let colour = match level {
-            Level::ERROR => "\u{1b}[31m",
-            Level::WARN => "\u{1b}[33m",
-            Level::INFO => "\u{1b}[32m",
-            Level::DEBUG | Level::TRACE => "\u{1b}[34m",
+        let (colour, name) = match level {
+            Level::ERROR => ("\u{1b}[31m", "ERROR"),
+            Level::WARN => ("\u{1b}[33m", " WARN"),
+            Level::INFO => ("\u{1b}[32m", " INFO"),
+            Level::DEBUG => ("\u{1b}[34m", "DEBUG"),
+            Level::TRACE => ("\u{1b}[34m", "TRACE"),
         };
-        write!(writer, "{}{level:>5}{plain} {}", dye(colour), as_written(&fields.said))?;
-        for (name, value) in &fields.rest {
-            write!(writer, " {}{name}={plain}", dye("\u{1b}[2m"))?;
-            match value {
-                Value::Text(text) => write!(writer, "{:?}", cut(text))?,
-                Value::Shown(text) => writer.write_str(&as_written(text))?,
-                Value::Plain(json) => write!(writer, "{json}")?,
-            }
+        for part in [self.dye(colour), name, plain, " "] {
+            writer.write_str(part)?;
         }
-        Ok(())
+        writer.write_str(&as_written(&fields.said))?;
+        writer.write_str(&fields.rest)
     }
 }
 
+const PLAIN: &str = "\u{1b}[0m";
+const DIM: &str = "\u{1b}[2m";
+
 /// One JSON object: `timestamp`, `level`, `event`, `target`, and the fields beside them.
-fn json(writer: &mut Writer<'_>, level: Level, target: &str, fields: Fields) -> fmt::Result {
-    let mut timestamp = String::new();
-    SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
-    let named = |name: &str, value: Json| format!("{}:{value}", Json::from(name));
-    let said = cut(&fields.said).into_owned();
+fn json(writer: &mut Writer<'_>, level: Level, target: &str, fields: &Fields) -> fmt::Result {
+    writer.write_str("{\"timestamp\":\"")?;
+    timestamp(writer)?;
+    let said = cut(&fields.said);
     // A library's sentence is no name.
     let key = if is_name(&said) { "event" } else { MESSAGE };
-    let mut parts = vec![
-        named("timestamp", timestamp.into()),
-        named("level", level.as_str().into()),
-        named(key, said.into()),
-        named("target", target.into()),
-    ];
-    for (name, value) in fields.rest {
-        parts.push(match value {
-            Value::Text(text) | Value::Shown(text) => named(name, cut(&text).into()),
-            Value::Plain(json) => named(name, json),
-        });
+    write!(
+        writer,
+        "\",\"level\":\"{}\",\"{key}\":{},\"target\":{}",
+        level.as_str(),
+        Json::from(&*said),
+        Json::from(target)
+    )?;
+    writer.write_str(&fields.rest)?;
+    writer.write_char('}')
+}
+
+/// The time, in UTC, to the microsecond. All but its fraction is written anew once a second.
+fn timestamp(writer: &mut Writer<'_>) -> fmt::Result {
+    /// As in `2026-01-02T03:04:05`.
+    const SECONDS: usize = 19;
+    thread_local! {
+        static WRITTEN: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
     }
-    write!(writer, "{{{}}}", parts.join(","))
+    let since_1970 =
+        || time::SystemTime::now().duration_since(time::UNIX_EPOCH).unwrap_or_default();
+    WRITTEN.with_borrow_mut(|(second, written)| {
+        let now = since_1970();
+        if *second != now.as_secs() || written.is_empty() {
+            written.clear();
+            SystemTime.format_time(&mut Writer::new(written))?;
+            *second = now.as_secs();
+            if since_1970().as_secs() != *second {
+                // It may be of the next one already: right, and not to be kept.
+                writer.write_str(written)?;
+                written.clear();
+                return Ok(());
+            }
+        }
+        write!(writer, "{}.{:06}Z", &written[..SECONDS], now.subsec_micros())
+    })
 }
 
 /// Whether this is the stable name of an event, as listed in docs/LOGS.md.
@@ -121,7 +149,10 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-fn cut(text: &str) -> std::borrow::Cow<'_, str> {
+fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() <= FIELD_CHARS_MAX {
+        return text.into();
+    }
     match text.char_indices().nth(FIELD_CHARS_MAX) {
         None => text.into(),
         Some((end, _)) => format!("{}…", &text[..end]).into(),
@@ -129,13 +160,17 @@ fn cut(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 /// What was written to be shown: as it is where it is a word or quoted already, else quoted.
-fn as_written(text: &str) -> String {
+fn as_written(text: &str) -> Cow<'_, str> {
     let text = cut(text);
+    let is_ascii_word = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+    if is_ascii_word && !text.is_empty() {
+        return text;
+    }
     let is_word = !text.is_empty() && !text.contains([' ', '"']);
     if text.contains(|symbol: char| symbol.is_control()) || !is_word && !is_quoted(&text) {
-        format!("{text:?}")
+        format!("{text:?}").into()
     } else {
-        text.into_owned()
+        text
     }
 }
 
@@ -151,56 +186,107 @@ fn is_quoted(text: &str) -> bool {
     inner.is_some_and(|inner| !inner.chars().any(ends_early)) && !is_escaped
 }
 
-/// A field as it was recorded.
-enum Value {
-    /// A text: quoted where a person reads it.
-    Text(String),
-    /// What something shows of itself: a word, if it can.
-    Shown(String),
-    /// A number or a truth.
-    Plain(Json),
+/// How much of it, from the start, stands for itself in quotes, in text and in JSON.
+fn plain_bytes(text: &str) -> usize {
+    let is_odd = |byte: &u8| !(0x20..0x7f).contains(byte) || *byte == b'"' || *byte == b'\\';
+    // By blocks first, each without a branch.
+    let is_plain = |block: &&[u8]| !block.iter().fold(false, |odd, byte| odd | is_odd(byte));
+    let blocks = text.as_bytes().chunks_exact(32).take_while(is_plain).count() * 32;
+    let behind = text.as_bytes()[blocks..].iter();
+    blocks + behind.take_while(|byte| !is_odd(byte)).count()
 }
 
-/// What an event holds.
-#[derive(Default)]
+/// What an event holds, written as its line will have it.
 struct Fields {
+    format: Format,
     /// The name of the event.
     said: String,
-    rest: Vec<(&'static str, Value)>,
+    /// The other fields, each with what parts it from the one before.
+    rest: String,
+    /// What a field shows of itself, before it is known how that is written.
+    shown: String,
 }
 
 impl Fields {
-    fn put(&mut self, field: &Field, value: Value) {
-        match (field.name(), value) {
-            (MESSAGE, Value::Text(text) | Value::Shown(text)) => self.said = text,
-            (name, value) => self.rest.push((name, value)),
+    fn new(format: Format) -> Self {
+        let rest = String::with_capacity(512);
+        Self { format, said: String::new(), rest, shown: String::new() }
+    }
+
+    fn name(&mut self, name: &str) {
+        let parts = match self.format.format {
+            LogFormat::Text => [" ", self.format.dye(DIM), name, "=", self.format.dye(PLAIN)],
+            LogFormat::Json => [",\"", name, "\":", "", ""],
+        };
+        parts.into_iter().for_each(|part| self.rest.push_str(part));
+    }
+
+    /// A text: quoted, where a person reads it and where a machine does.
+    fn text(&mut self, text: &str) {
+        let text = cut(text);
+        let (plain, odd) = text.split_at(plain_bytes(&text));
+        self.rest.push('"');
+        self.rest.push_str(plain);
+        if !odd.is_empty() {
+            let quoted = match self.format.format {
+                LogFormat::Text => format!("{odd:?}"),
+                LogFormat::Json => Json::from(odd).to_string(),
+            };
+            self.rest.push_str(&quoted[1..quoted.len() - 1]);
         }
+        self.rest.push('"');
+    }
+
+    /// A number or a truth.
+    fn plain(&mut self, field: &Field, value: impl fmt::Display) {
+        self.name(field.name());
+        // Memory does not fail to be written.
+        let _ = write!(self.rest, "{value}");
     }
 }
 
 impl Visit for Fields {
+    /// What something shows of itself: for a person as a word, if it is one.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, Value::Shown(format!("{value:?}")));
+        if field.name() == MESSAGE {
+            self.said = format!("{value:?}");
+            return;
+        }
+        self.name(field.name());
+        let mut shown = std::mem::take(&mut self.shown);
+        shown.clear();
+        // Memory does not fail to be written.
+        let _ = write!(shown, "{value:?}");
+        match self.format.format {
+            LogFormat::Text => self.rest.push_str(&as_written(&shown)),
+            LogFormat::Json => self.text(&shown),
+        }
+        self.shown = shown;
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, Value::Text(value.to_owned()));
+        if field.name() == MESSAGE {
+            value.clone_into(&mut self.said);
+            return;
+        }
+        self.name(field.name());
+        self.text(value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, Value::Plain(value.into()));
+        self.plain(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, Value::Plain(value.into()));
+        self.plain(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, Value::Plain(value.into()));
+        self.plain(field, Json::from(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, Value::Plain(value.into()));
+        self.plain(field, value);
     }
 }
 

@@ -17,8 +17,8 @@ const KEPT_MAX: usize = 256 << 10;
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// How long lines gather before they are written together: a wake-up for each would cost a busy node more
-/// than the writing.
-const GATHER: Duration = Duration::from_millis(2);
+/// than the writing. Nobody who reads along notices.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// How long to wait before a full pipe that does not block is tried again.
 const RETRY: Duration = Duration::from_millis(5);

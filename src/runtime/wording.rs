@@ -9,6 +9,9 @@ pub(super) const SHOWN_CHARS_MAX: usize = 120;
 
 /// The beginning of `text`; what writes the line escapes it.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    if text.len() <= SHOWN_CHARS_MAX {
+        return text.into();
+    }
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         None => text.into(),
         Some((end, _)) => format!("{}…", &text[..end]).into(),
