@@ -12,6 +12,10 @@ use crate::storage::segment::{self, Mark, Outline, Point, RECORDS, Segment, Step
 use crate::storage::{Disk, DiskFile, LogError};
 use crate::types::{Position, Slot};
 
+/// How much is gathered before it is written. Nothing depends on it: until the next snapshot of the journal is
+/// synced, what a crash takes away here is written again from there.
+const GATHERED_MAX: usize = 64 * 1024;
+
 /// Reads committed entries, from any thread, while the log grows.
 #[derive(Clone, Debug)]
 pub struct Reader<D: Disk> {
@@ -233,31 +237,30 @@ impl<D: Disk> Chain<D> {
         &self.reader
     }
 
-    /// Adds committed entries, for readers at once, durably with [`Chain::sync`].
+    /// Adds committed entries: for readers with [`Chain::flush`], durably with [`Chain::sync`].
     pub(super) fn append<'e>(
         &mut self,
         entries: impl Iterator<Item = &'e Entry>,
     ) -> Result<(), LogError> {
-        let mut record = Vec::new();
         for entry in entries {
-            record.clear();
-            segment::put_record(&mut record, entry);
-            let bytes = record.len() as u64;
+            let start = self.buffer.len();
+            segment::put_record(&mut self.buffer, entry);
+            let bytes = (self.buffer.len() - start) as u64;
             let is_full = self.outline.end + bytes > self.segment_bytes;
-            if is_full && self.outline.end > RECORDS && self.active.is_some() {
+            if self.active.is_none() || is_full && self.outline.end > RECORDS {
+                let record = self.buffer.split_off(start);
                 self.close_segment()?;
-            }
-            if self.active.is_none() {
                 self.open_segment()?;
+                self.buffer.extend_from_slice(&record);
             }
             self.outline.add(entry.position(), bytes);
-            self.buffer.extend_from_slice(&record);
         }
-        self.write()
+        if self.buffer.len() >= GATHERED_MAX { self.flush() } else { Ok(()) }
     }
 
     /// Makes everything durable.
     pub(super) fn sync(&mut self) -> Result<(), LogError> {
+        self.flush()?;
         for (first, file) in std::mem::take(&mut self.unsynced) {
             file.sync().map_err(LogError::io("sync", self.path(first)))?;
         }
@@ -286,7 +289,7 @@ impl<D: Disk> Chain<D> {
     }
 
     fn close_segment(&mut self) -> Result<(), LogError> {
-        self.write()?;
+        self.flush()?;
         if let Some((first, file)) = self.active.take() {
             let mut bytes = Vec::new();
             segment::put_index(&mut bytes, &self.outline);
@@ -297,7 +300,8 @@ impl<D: Disk> Chain<D> {
         Ok(())
     }
 
-    fn write(&mut self) -> Result<(), LogError> {
+    /// Writes what is gathered; from then on readers find it.
+    pub(super) fn flush(&mut self) -> Result<(), LogError> {
         let Some((first, file)) = self.active.as_ref().filter(|_| !self.buffer.is_empty()) else {
             return Ok(());
         };

@@ -53,7 +53,7 @@ impl<D: Disk> DurableLog<D> {
         recovery::is_begun(disk)
     }
 
-    /// A reader of committed entries.
+    /// A reader of committed entries, of the newest only after [`Log::read`].
     pub fn reader(&self) -> Reader<D> {
         self.chain.reader().clone()
     }
@@ -74,6 +74,7 @@ impl<D: Disk> DurableLog<D> {
         match fits {
             Ok(()) => self.journal.write_if_much()?,
             Err(Full) => {
+                self.chain.flush()?;
                 if !mutant::is(Mutant::CommitAheadOfEntries) {
                     self.chain.sync()?;
                 }
@@ -122,6 +123,9 @@ impl<D: Disk> Log for DurableLog<D> {
         through: Slot,
         weight_max: usize,
     ) -> Result<Vec<Entry>, LogError> {
-        self.latch(|log| log.chain.reader().read(from, through, weight_max))
+        self.latch(|log| {
+            log.chain.flush()?;
+            log.chain.reader().read(from, through, weight_max)
+        })
     }
 }

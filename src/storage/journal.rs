@@ -28,6 +28,9 @@ const CHUNK: usize = 1 << 20;
 /// Lengths of files are multiples of this.
 const PAGE: u64 = 4096;
 
+/// Most snapshots are far shorter.
+const BEGINNING: usize = 64 * 1024;
+
 /// The last generation, as the files hold it.
 pub(super) struct Generation {
     /// Its number, from 1.
@@ -51,7 +54,7 @@ pub(super) fn find<D: Disk>(disk: &D) -> Result<Option<Generation>, LogError> {
     for (bytes, name) in files.iter_mut().zip(NAMES) {
         let io = |action| LogError::io(action, disk.path(name));
         match disk.open(name).map_err(io("open"))? {
-            Some(file) => *bytes = read_all(&file).map_err(io("read"))?,
+            Some(file) => *bytes = read_to_judge(&file).map_err(io("read"))?,
             None => missing = Some(name),
         }
     }
@@ -80,10 +83,26 @@ pub(super) fn find<D: Disk>(disk: &D) -> Result<Option<Generation>, LogError> {
         let what = "a generation that no writer comes to";
         return Err(LogError::damaged(&disk.path(NAMES[which]), 0, what));
     }
-    let (snapshot, batches, torn) = replay(&files[which], &|offset, what| {
+    drop(files);
+    let io = |action| LogError::io(action, disk.path(NAMES[which]));
+    let file = disk.open(NAMES[which]).map_err(io("open"))?.expect("it was there just now");
+    let file = read_all(&file).map_err(io("read"))?;
+    let (snapshot, batches, torn) = replay(&file, &|offset, what| {
         LogError::damaged(&disk.path(NAMES[which]), offset as u64, what)
     })?;
     Ok(Some(Generation { number, snapshot, batches, torn }))
+}
+
+/// The beginning of a file where its first frame holds, all of it where it does not: no more memory than telling
+/// which of two files is the newer one needs.
+fn read_to_judge(file: &impl DiskFile) -> std::io::Result<Vec<u8>> {
+    let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+    let mut beginning = vec![0; len.min(BEGINNING)];
+    file.read_at(0, &mut beginning)?;
+    match frame::at(&beginning, 0) {
+        Some(_) => Ok(beginning),
+        None => read_all(file),
+    }
 }
 
 /// The file of a generation.
