@@ -81,12 +81,10 @@ pub(super) async fn serve(args: &RunArgs, plan: Plan, logs: &Logs) -> Result<(),
     let handle = node.handle().clone();
     let stop_hook = CancellationToken::new();
     let hook = hook.map(|hook| tokio::spawn(hook.run(handle.clone(), stop_hook.clone())));
-    let news = handle.subscribe();
+    let news = args.exit_after_commit.then(|| handle.subscribe());
     let wanted = async {
         offer(&handle, &plan.proposals).await?;
-        if !args.exit_after_commit {
-            return std::future::pending().await;
-        }
+        let Some(news) = news else { return std::future::pending().await };
         until_quiet(news, plan.proposals.is_empty()).await;
         Ok(())
     };

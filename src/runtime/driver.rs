@@ -116,7 +116,7 @@ impl Driver {
                 self.take_waiting()?;
                 self.tick_what_is_due()?;
             }
-            self.executor.persist()?;
+            self.executor.end_turn(self.now())?;
             self.executor.publisher().count();
             self.ask_peers();
         }

@@ -1,6 +1,7 @@
 //! Walks effects from top to bottom: the disk, the sockets, old entries for peers, then everyone who waits.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::consensus::{self, Entry, EpochConfig, Record};
 use crate::engine::{Effects, Event, Outgoing, Recipients};
@@ -8,7 +9,7 @@ use crate::runtime::disk::{Disk, Job, Reading};
 use crate::runtime::failure::RunError;
 use crate::runtime::publish::Publisher;
 use crate::transport::{SendError, Transport, TransportStatus, wall_clock};
-use crate::types::{MessageId, NodeId, Time};
+use crate::types::{MessageId, NodeId, Position, Time};
 use crate::wire::{Payload, Ping};
 
 /// How many batches may wait for the disk before the driver takes no more from peers and clients.
@@ -22,13 +23,21 @@ const HANDED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// something asks again.
 const SERVING_MAX: usize = 256;
 
+/// How long records that need no sync wait for one that does. What they save is asking the quorum again
+/// after a restart; a job of their own costs each commit two changes of thread.
+const HINTS_WAIT: Duration = Duration::from_millis(100);
+
 /// The hands of one node.
 pub(super) struct Executor {
     transport: Transport,
     disk: Disk,
     publisher: Publisher,
-    /// The records of this turn, for the disk.
+    /// The records for the disk that it was not handed yet.
     gathered: Vec<Record>,
+    /// When the first of them was gathered.
+    gathered_since: Time,
+    /// Whether one of them must be synced.
+    is_sync_due: bool,
     /// The last batch that is in `gathered`, or was.
     batch: u64,
     /// What the disk has not reported: the last batch of each turn, and its weight.
@@ -47,6 +56,8 @@ impl Executor {
             disk,
             publisher,
             gathered: Vec::new(),
+            gathered_since: Time::ZERO,
+            is_sync_due: false,
             batch: 0,
             handed: VecDeque::new(),
             handed_bytes: 0,
@@ -55,13 +66,17 @@ impl Executor {
     }
 
     /// Does all that `effects` asks for, without waiting for any of it. What is to be persisted is
-    /// gathered over a turn and handed to the disk by [`Executor::persist`]; nothing that is sent
+    /// gathered over a turn and handed to the disk by [`Executor::end_turn`]; nothing that is sent
     /// depends on it, for the engine says nothing before it is told of the sync.
     ///
     /// # Errors
     /// [`RunError`] if the node must stop.
     pub(super) fn run(&mut self, now: Time, effects: Effects) -> Result<(), RunError> {
         let Effects { batch, persist, send, serve, publish } = effects;
+        if self.gathered.is_empty() {
+            self.gathered_since = now;
+        }
+        self.is_sync_due |= persist.iter().any(Record::needs_sync);
         self.gathered.extend(persist);
         self.batch = batch;
         let timestamp = if send.is_empty() { 0 } else { wall_clock() };
@@ -71,6 +86,9 @@ impl Executor {
         for serve in serve.into_iter().take(SERVING_MAX - self.serving) {
             self.serving += 1;
             self.read(Reading::ForPeer(serve))?;
+        }
+        if let Some(through) = publish.iter().rev().find_map(committed) {
+            self.publisher.committed(through);
         }
         for event in publish {
             if let Event::Log(consensus::Event::EpochStarted(config)) = &event {
@@ -86,6 +104,17 @@ impl Executor {
         self.transport.expect_members(config.members.iter().chain(&config.learners).copied());
     }
 
+    /// Hands to the disk what was gathered, if it must be synced or has waited long enough.
+    ///
+    /// # Errors
+    /// [`RunError`] if the disk takes nothing any more.
+    pub(super) fn end_turn(&mut self, now: Time) -> Result<(), RunError> {
+        if self.is_sync_due || now.since(self.gathered_since) >= HINTS_WAIT {
+            self.persist()?;
+        }
+        Ok(())
+    }
+
     /// Hands to the disk what was gathered.
     ///
     /// # Errors
@@ -95,6 +124,7 @@ impl Executor {
             return Ok(());
         }
         let records = std::mem::take(&mut self.gathered);
+        self.is_sync_due = false;
         let weight = records.iter().map(weight).sum();
         self.handed.push_back((self.batch, weight));
         self.handed_bytes += weight;
@@ -175,6 +205,14 @@ impl Executor {
     fn push(&mut self, job: Job) -> Result<(), RunError> {
         let waiting = self.handed.len();
         self.disk.push(job).map_err(|_| RunError::DiskStalled { waiting })
+    }
+}
+
+/// Where the log is committed through, if the event says so.
+fn committed(event: &Event) -> Option<Position> {
+    match event {
+        Event::Log(consensus::Event::Committed(commit)) => Some(commit.entry.position()),
+        _ => None,
     }
 }
 

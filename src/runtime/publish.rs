@@ -127,6 +127,11 @@ impl Publisher {
         Ok(())
     }
 
+    /// What is committed by now: told before anything that follows from it.
+    pub(super) fn committed(&self, through: Position) {
+        self.committed.send_replace(through);
+    }
+
     /// Adds what was counted in a turn to the metrics.
     pub(super) fn count(&mut self) {
         self.metrics.add(&mut self.turn);
@@ -141,13 +146,15 @@ impl Publisher {
         self.turn.log(&event);
         match event {
             consensus::Event::Committed(commit) => {
-                self.committed.send_replace(commit.entry.position());
                 if let Some(proposal) = commit.entry.proposal()
                     && let Some(waiting) = self.proposals.get_mut(&proposal.id)
                 {
                     waiting.committed = Some(Committed::from(&commit));
                 }
-                self.notify(Notice::Committed(Arc::new(commit)));
+                // One line a commit is costly enough: a notice is made where somebody subscribes.
+                if self.notices.receiver_count() > 0 {
+                    self.notify(Notice::Committed(Arc::new(commit)));
+                }
             }
             consensus::Event::Outcome { id, outcome } => self.decided(id, outcome),
             consensus::Event::ReadReady { token, at } => self.read(token, Ok(at)),
