@@ -110,13 +110,34 @@ impl Answer {
     }
 }
 
+/// Names for the letters of one side of one connection: drawn once, then counted, without asking the system again.
+#[derive(Debug)]
+struct Names(u128);
+
+impl Names {
+    fn new() -> Self {
+        Self(uuid::Uuid::new_v4().as_u128())
+    }
+
+    fn next(&mut self) -> MessageId {
+        self.0 = self.0.wrapping_add(1);
+        MessageId::from_u128(self.0)
+    }
+}
+
 /// Puts a frame around `payload` behind what `into` holds. False if it is longer than a frame may be; `into` is then
 /// as it was.
-fn put<P: Serialize>(into: &mut Vec<u8>, from: NodeId, to: Option<NodeId>, payload: &P) -> bool {
+fn put<P: Serialize>(
+    into: &mut Vec<u8>,
+    names: &mut Names,
+    from: NodeId,
+    to: Option<NodeId>,
+    payload: &P,
+) -> bool {
     let start = into.len();
     into.extend_from_slice(&[0; HEAD_BYTES]);
     let timestamp = wall_clock();
-    let id = MessageId::from(uuid::Uuid::new_v4());
+    let id = names.next();
     let message_type = MessageType::Consensus;
     let letter = Letter { id, from, to, message_type, payload, timestamp };
     serde_json::to_writer(&mut *into, &letter).expect("it has no map with keys other than text");

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::admin::frames::{Answer, Letter, PROTOCOL, Submit, put};
+use crate::admin::frames::{Answer, Letter, Names, PROTOCOL, Submit, put};
 use crate::admin::token::Token;
 use crate::consensus::Proposal;
 use crate::limits;
@@ -64,6 +64,7 @@ pub struct FrameClient {
 pub struct Submitter {
     half: OwnedWriteHalf,
     me: NodeId,
+    names: Names,
     bytes: Vec<u8>,
 }
 
@@ -111,7 +112,7 @@ impl FrameClient {
         let me = NodeId::from_u128(uuid::Uuid::new_v4().as_u128());
         let decoder = FrameDecoder::new(limits::FRAME_BYTES_MAX);
         Ok(Self {
-            submitter: Submitter { half: writer, me, bytes: Vec::new() },
+            submitter: Submitter { half: writer, me, names: Names::new(), bytes: Vec::new() },
             answers: Answers { half: reader, buffer, decoder },
         })
     }
@@ -129,7 +130,7 @@ impl Submitter {
     /// [`FrameClientError::Io`], [`FrameClientError::TooLong`].
     pub async fn submit(&mut self, proposals: Vec<Proposal>) -> Result<(), FrameClientError> {
         self.bytes.clear();
-        if !put(&mut self.bytes, self.me, None, &Submit { submit: proposals }) {
+        if !put(&mut self.bytes, &mut self.names, self.me, None, &Submit { submit: proposals }) {
             return Err(FrameClientError::TooLong);
         }
         Ok(self.half.write_all(&self.bytes).await?)

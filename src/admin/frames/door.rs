@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::admin::frames::{Answer, Letter, Outcomes, PROTOCOL, Submit, put};
+use crate::admin::frames::{Answer, Letter, Names, Outcomes, PROTOCOL, Submit, put};
 use crate::admin::problem::Problem;
 use crate::admin::shared::Shared;
 use crate::limits;
@@ -149,6 +149,7 @@ async fn answer(
 ) {
     let mut decided = Vec::with_capacity(IN_FLIGHT_MAX);
     let mut bytes = Vec::new();
+    let mut names = Names::new();
     let mut is_open = true;
     loop {
         tokio::select! {
@@ -168,7 +169,7 @@ async fn answer(
         }
         let outcome = decided.drain(..).map(|(id, outcome)| Answer::new(id, &outcome)).collect();
         bytes.clear();
-        let fits = put(&mut bytes, me, client.get().copied(), &Outcomes { outcome });
+        let fits = put(&mut bytes, &mut names, me, client.get().copied(), &Outcomes { outcome });
         assert!(fits, "so many answers are far shorter than a frame may be");
         if writer.write_all(&bytes).await.is_err() {
             return;
