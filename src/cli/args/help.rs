@@ -70,13 +70,32 @@ pub(super) const BENCH: &str = "\
 Examples:
   node bench
   node bench --in-flight 64 --duration 500ms --repeat 1
-  node bench --rate 500 --duration 500ms --repeat 1 --json
   node bench --via frames,http --in-flight 16 --size 64,1024 --duration 200ms --warm-up 100ms
+  node bench --nodes 3,5 --down 1 --in-flight 16 --duration 200ms --repeat 1
+  node bench --fill 1000,5000 --in-flight 1 --duration 200ms --repeat 1
+  node bench --rate 500,50000 --duration 500ms --repeat 1 --json
+  node bench --kills 2 --pauses 1
 
 With --admin A,B,C the load goes to nodes that run already, else to some that are started for it.
 Values stay in the log for ever: measure at a cluster of its own, or let this command start one. What is
 printed says how the machine was at that time: compare figures of one run with each other and with the
 floor, never with those of another machine.
+
+Per commit: syncs, processor time, and the frames and bytes that nodes send each other, of all nodes
+together, over all that was committed from the first to the last moment of a run.
+
+An open loop (--rate) may ask for more than the nodes can do. This command keeps at most 1,024
+undecided proposals of each connection, as a node does, and tells what became of all that was due:
+  committed  it is synced at a majority
+  busy       refused, for too many wait at the node (4,096, or 16 MiB of them): surely not committed
+  rejected   refused for another reason: surely not committed
+  unknown    it was taken and not decided: it may still commit
+  not taken  it never left this command: until the end, no place among the undecided came free for it
+What is committed is timed from when it was due, its waiting here included. Recovered: from the end of
+the load until a proposal through each node takes at most three times the median of one before it.
+
+A node that stands stopped (--slow, --pauses) while this command is itself killed with -9 stays so until
+it is continued or killed.
 
 Exit codes:
    0  done

@@ -1,0 +1,191 @@
+//! How long the log stands still when its proposer is gone.
+//!
+//! At each node one proposal is started every millisecond, whatever became of those before it. The clock starts
+//! just before the blow; it stops at the first commit told by a survivor of a value that was proposed after the
+//! proposer was surely gone.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+
+use crate::admin::Client;
+use crate::cli::bench::cluster::Cluster;
+use crate::cli::bench::load::{self, UNDECIDED_MAX};
+use crate::cli::bench::seen::Became;
+use crate::cli::bench::source::{Source, due_of};
+use crate::cli::failure::{Code, Failure};
+
+/// How far apart proposals are at each node.
+const BEAT: Duration = Duration::from_millis(1);
+
+/// How long a client waits before it connects again.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Commits that wait to be looked at, as many as come in some seconds. Who strikes takes them as they come; what
+/// finds no room in between is not missed, for the old ones are forgotten before the next blow.
+const QUEUE: usize = 16 * 1024;
+
+/// How long all links live before a blow: a node dials in no hurry where a link ended as soon as it began.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// How long the log may stand still before this gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What happens to the proposer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blow {
+    /// `kill -9`. It is started again and catches up before the next.
+    Kill,
+    /// SIGSTOP, and SIGCONT afterwards.
+    Pause,
+}
+
+/// What was seen around one blow.
+#[derive(Clone, Debug)]
+pub(super) struct Strike {
+    /// How long no commit came.
+    pub(super) gap: Duration,
+}
+
+/// Blows of one kind, as they came.
+#[derive(Clone, Debug)]
+pub(super) struct Strikes {
+    pub(super) blow: Blow,
+    pub(super) all: Vec<Strike>,
+}
+
+impl Strikes {
+    /// How long the log stood still each time, the shortest first.
+    pub(super) fn gaps(&self) -> Vec<Duration> {
+        let mut gaps: Vec<_> = self.all.iter().map(|strike| strike.gap).collect();
+        gaps.sort_unstable();
+        gaps
+    }
+
+    /// The time that such a share of the blows did not exceed.
+    pub(super) fn gap(&self, share: f64) -> Duration {
+        let gaps = self.gaps();
+        let at = (gaps.len().saturating_sub(1) as f64 * share).round() as usize;
+        gaps.get(at).copied().unwrap_or_default()
+    }
+}
+
+/// A commit that was told.
+struct Commit {
+    through: usize,
+    proposed: Instant,
+    at: Instant,
+}
+
+/// Strikes so often.
+pub(super) async fn strikes(
+    cluster: &mut Cluster,
+    blow: Blow,
+    times: usize,
+    value_bytes: usize,
+) -> Result<Strikes, Failure> {
+    let (told, mut commits) = mpsc::channel(QUEUE);
+    let mut clients = JoinSet::new();
+    for (through, client) in cluster.loaded() {
+        clients.spawn(propose(through, client, value_bytes, told.clone()));
+    }
+    let mut all = Vec::with_capacity(times);
+    for _ in 0..times {
+        cluster.wait_led().await?;
+        sleep(SETTLED).await;
+        let unknown = || Failure::new(Code::CheckFailed, "no node says that it leads");
+        let victim = cluster.wait_led().await?.ok_or_else(unknown)?;
+        while commits.try_recv().is_ok() {}
+        let start = Instant::now();
+        match blow {
+            Blow::Kill => cluster.kill(victim).await?,
+            Blow::Pause => cluster.signal(victim, Signal::STOP)?,
+        }
+        let gone = Instant::now();
+        let seen = watch(&mut commits, victim, start, gone).await;
+        match blow {
+            Blow::Kill => drop(cluster.bring_back(victim).await?),
+            Blow::Pause => {
+                cluster.signal(victim, Signal::CONT)?;
+                cluster.wait_caught_up(victim).await?;
+            }
+        }
+        all.push(seen?);
+    }
+    Ok(Strikes { blow, all })
+}
+
+/// Waits until the log goes on.
+async fn watch(
+    commits: &mut mpsc::Receiver<Commit>,
+    victim: usize,
+    start: Instant,
+    gone: Instant,
+) -> Result<Strike, Failure> {
+    let mut gap = None;
+    let deadline = gone + PATIENCE;
+    while let Ok(Some(commit)) = timeout_at(deadline, commits.recv()).await {
+        if commit.through == victim {
+            continue;
+        }
+        if gap.is_none() && commit.proposed >= gone {
+            gap = Some(commit.at - start);
+            break;
+        }
+    }
+    let what = || Failure::new(Code::CheckFailed, format!("the log stood still for {PATIENCE:?}"));
+    Ok(Strike { gap: gap.ok_or_else(what)? })
+}
+
+/// Proposes through one node, over one connection after the other.
+async fn propose(through: usize, client: Client, value_bytes: usize, told: mpsc::Sender<Commit>) {
+    let start = Instant::now();
+    loop {
+        // It breaks when the node is killed. What was under way is not asked for again.
+        let _ = over_one(through, &client, value_bytes, start, &told).await;
+        sleep(PAUSE).await;
+    }
+}
+
+async fn over_one(
+    through: usize,
+    client: &Client,
+    value_bytes: usize,
+    start: Instant,
+    told: &mpsc::Sender<Commit>,
+) -> Result<(), String> {
+    let (mut submitter, mut answers) = load::connect(client).await?;
+    let undecided = AtomicUsize::new(0);
+    let submitting = async {
+        let mut source = Source::new(value_bytes);
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            if undecided.load(Ordering::Relaxed) < UNDECIDED_MAX {
+                let proposal = source.next(start.elapsed());
+                undecided.fetch_add(1, Ordering::Relaxed);
+                submitter.submit(vec![proposal]).await.map_err(|error| error.to_string())?;
+            }
+        }
+    };
+    let answering = async {
+        while let Some(answered) = answers.next().await.map_err(|error| error.to_string())? {
+            let at = Instant::now();
+            undecided.fetch_sub(answered.len(), Ordering::Relaxed);
+            for answer in answered.iter().filter(|it| Became::from(*it) == Became::Committed) {
+                let proposed = start + due_of(answer.id());
+                let _ = told.try_send(Commit { through, proposed, at });
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        ended = submitting => ended,
+        ended = answering => ended,
+    }
+}
