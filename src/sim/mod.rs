@@ -47,5 +47,5 @@ pub use mermaid::mermaid;
 pub use run::{DRAWING, Options, Report, run};
 pub use script::{ScriptError, Stage, play};
 pub use story::{Class, Mark, Story, Window};
-pub use svg::svg;
+pub use svg::{escaped, svg};
 pub use swarm::{Summary, swarm};

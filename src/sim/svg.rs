@@ -312,7 +312,8 @@ fn colour(class: Class) -> &'static str {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// Text as it may stand in a picture or a page.
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for sign in text.chars() {
         match sign {

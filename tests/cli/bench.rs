@@ -92,13 +92,45 @@ fn a_log_is_filled_and_a_start_is_timed_at_each_length() {
 }
 
 #[test]
-fn killed_and_stopped_proposers_are_followed_by_commits() {
-    let told = bench(&["--kills", "2", "--pauses", "1"]);
+fn killed_and_stopped_proposers_are_followed_by_commits_and_a_page_shows_all_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("page.html").display().to_string();
+    let flags = ["--kills", "2", "--pauses", "1", "--in-flight", "1,8", "--html", &page];
+    let told = bench(&[&flags[..], &["--via", "frames,http"]].concat());
     for (blow, times) in [("kills_us", 2), ("pauses_us", 1)] {
         let gaps = &told["clusters"][0][blow];
         assert_eq!(gaps["all"].as_array().unwrap().len(), times, "{told}");
         assert!(0 < count(&gaps["least"]) && count(&gaps["median"]) <= count(&gaps["most"]));
     }
+    let html = std::fs::read_to_string(page).unwrap();
+    for plot in [
+        "<h2>Latency by percentile: 3 nodes, frames, 256 B</h2>",
+        "<h2>Latency by percentile: 3 nodes, http, 256 B</h2>",
+        "<h2>Latency against load</h2>",
+        "<h2>Where the time of a commit goes: ",
+        "<h2>Commits around a kill of the proposer, median of 2</h2>",
+        "<h2>Commits around a stop of the proposer, median of 1</h2>",
+    ] {
+        assert_eq!(html.matches(plot).count(), 1, "{plot}: {html}");
+    }
+    assert_eq!(html.matches("<svg ").count(), 6);
+    well_formed(&html);
+}
+
+/// Every element is closed where it should be, and nothing comes from elsewhere.
+fn well_formed(html: &str) {
+    for elsewhere in ["://", "src=", "href=", "url(", "@import", "<script", "NaN", "inf"] {
+        assert!(!html.replace("info", "").contains(elsewhere), "{elsewhere}");
+    }
+    let mut open = Vec::new();
+    for tag in html.split('<').skip(1).map(|rest| rest.split_once('>').expect("a tag ends").0) {
+        match tag.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name), "{tag}"),
+            None if tag.ends_with('/') || tag.starts_with('!') || tag.starts_with("meta ") => {}
+            None => open.push(tag.split(' ').next().unwrap()),
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
 }
 
 #[test]
@@ -153,6 +185,7 @@ fn what_cannot_be_measured_is_said_before_anything_starts() {
             &["--kills", "1", "--admin", "127.0.0.1:1"],
             "--kills is for nodes that this command starts",
         ),
+        (&["--html", "/nowhere/page.html"], "--html cannot be written"),
     ] {
         fails(&node(&[&["bench"], flags].concat()), 78, part);
     }

@@ -108,4 +108,7 @@ pub(in crate::cli) struct BenchArgs {
     /// Print JSON, every run by itself
     #[arg(long, help_heading = "Measuring")]
     pub(in crate::cli) json: bool,
+    /// Also write a page with tables and plots, complete in itself
+    #[arg(long, value_name = "FILE", help_heading = "Measuring")]
+    pub(in crate::cli) html: Option<PathBuf>,
 }

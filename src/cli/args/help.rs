@@ -71,7 +71,7 @@ Examples:
   node bench
   node bench --in-flight 64 --duration 500ms --repeat 1
   node bench --via frames,http --in-flight 16 --size 64,1024 --duration 200ms --warm-up 100ms
-  node bench --nodes 3,5 --down 1 --in-flight 16 --duration 200ms --repeat 1
+  node bench --nodes 3,5 --down 1 --in-flight 16 --duration 200ms --repeat 1 --html report.html
   node bench --fill 1000,5000 --in-flight 1 --duration 200ms --repeat 1
   node bench --rate 500,50000 --duration 500ms --repeat 1 --json
   node bench --kills 2 --pauses 1

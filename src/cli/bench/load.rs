@@ -40,6 +40,16 @@ pub(super) enum Load {
     Open(u32),
 }
 
+impl Load {
+    /// What is less is lower.
+    pub(super) fn weight(self) -> u64 {
+        match self {
+            Self::Closed(count) => count as u64,
+            Self::Open(rate) => rate.into(),
+        }
+    }
+}
+
 /// Runs one connection of frames with `in_flight` proposals under way, each followed by the next.
 pub(super) async fn closed(
     client: Client,

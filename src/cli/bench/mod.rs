@@ -4,6 +4,7 @@ mod cluster;
 mod counters;
 mod fill;
 mod floor;
+mod html;
 mod json;
 mod load;
 mod machine;
@@ -17,7 +18,7 @@ mod source;
 mod stage;
 mod strike;
 
-use std::io;
+use std::io::{self, Write};
 
 use crate::admin::Client;
 use crate::cli::args::BenchArgs;
@@ -60,6 +61,15 @@ async fn measure(plan: &Plan, named: Option<Vec<Client>>) -> Result<(), Failure>
         stages.extend(stage::measure(plan, &mut cluster).await?);
     }
     let after = floor(plan)?;
+    if let Some((path, file)) = &plan.html {
+        let mut file = file;
+        let page = html::page(plan, &machine, [&before, &after], &stages);
+        file.write_all(page.as_bytes()).map_err(|error| {
+            Failure::new(Code::CheckFailed, format!("the page cannot be written: {error}"))
+                .at(path.display())
+                .hint("free some space where it is written to")
+        })?;
+    }
     if plan.json {
         return print(&format!("{}\n", json::told(&machine, [&before, &after], &stages)));
     }

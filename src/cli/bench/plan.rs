@@ -1,5 +1,6 @@
 //! What is to be run, checked before anything starts.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(super) struct Plan {
     pub(super) repeat: usize,
     pub(super) directory: PathBuf,
     pub(super) json: bool,
+    /// Where the page goes; it is there already, and empty.
+    pub(super) html: Option<(PathBuf, File)>,
 }
 
 impl Plan {
@@ -60,13 +63,25 @@ impl Plan {
             repeat: args.repeat,
             directory: args.dir.clone().unwrap_or_else(std::env::temp_dir),
             json: args.json,
+            html: None,
         };
         match named {
             Some(_) => plan.check_named()?,
             None => plan.check_clusters()?,
         }
         plan.check_loads(named)?;
-        Ok(plan)
+        // The last check: it leaves something behind.
+        let page = args.html.as_ref().map(|path| {
+            let file = File::create(path).map_err(|error| {
+                wrong(
+                    &format!("--html cannot be written: {error}"),
+                    "name a file in a directory that is there",
+                )
+                .at(path.display())
+            });
+            file.map(|file| (path.clone(), file))
+        });
+        Ok(Self { html: page.transpose()?, ..plan })
     }
 
     fn check_named(&self) -> Result<(), Failure> {

@@ -53,6 +53,20 @@ pub(super) fn cluster(stage: &Stage, cluster: &Cluster) -> String {
     text + "\n"
 }
 
+/// A cluster in few words.
+pub(super) fn stage(stage: &Stage) -> String {
+    let mut text = format!("{} nodes", stage.nodes);
+    for (count, what) in [(stage.down.len(), "down"), (stage.slow.len(), "slow")] {
+        if count > 0 {
+            text += &format!(", {count} {what}");
+        }
+    }
+    if let Some(filled) = &stage.filled {
+        text += &format!(", log of {}", filled.slots);
+    }
+    text
+}
+
 /// A log that was filled.
 pub(super) fn filled(filled: &Filled) -> String {
     let (at, back) = &filled.back;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 
 use crate::admin::Client;
 use crate::cli::args::Via;
@@ -15,6 +15,9 @@ use crate::cli::bench::plan::Plan;
 use crate::cli::bench::probe::{self, Recovery};
 use crate::cli::bench::seen::{Run, Seen};
 use crate::cli::failure::{Code, Failure};
+
+/// How often memory is looked at while a run goes on.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What is proposed, and how.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,14 @@ pub(super) struct Measured {
     pub(super) recovery: Option<Recovery>,
 }
 
+/// What every node held at some moment of a run, in bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    /// The moment, since the cluster was there.
+    pub(super) at: Duration,
+    pub(super) resident: Vec<(usize, u64)>,
+}
+
 impl Measured {
     pub(super) fn rate(&self) -> f64 {
         self.seen.took.len() as f64 / self.span.as_secs_f64()
@@ -55,8 +66,13 @@ impl Measured {
     }
 }
 
-/// Runs it once.
-pub(super) async fn one(plan: &Plan, cluster: &Cluster, kind: Kind) -> Result<Measured, Failure> {
+/// Runs it once. `since` is when the cluster was there.
+pub(super) async fn one(
+    plan: &Plan,
+    cluster: &Cluster,
+    kind: Kind,
+    since: Instant,
+) -> Result<(Measured, Vec<Sample>), Failure> {
     let broken = |what: String| Failure::new(Code::CheckFailed, format!("a run broke off: {what}"));
     let loaded: Vec<_> = cluster.loaded().into_iter().map(|(_, client)| client).collect();
     let unloaded = match kind.load {
@@ -74,9 +90,21 @@ pub(super) async fn one(plan: &Plan, cluster: &Cluster, kind: Kind) -> Result<Me
     }
     let mut clients = clients(plan, &loaded, kind, run);
     let mut seen = Seen::new();
-    while let Some(ended) = clients.join_next().await {
-        let ended = ended.map_err(|error| broken(error.to_string()))?;
-        seen.add(&ended.map_err(broken)?);
+    let mut samples = Vec::new();
+    let mut look = interval(LOOK);
+    loop {
+        tokio::select! {
+            ended = clients.join_next() => {
+                let Some(ended) = ended else { break };
+                let ended = ended.map_err(|error| broken(error.to_string()))?;
+                seen.add(&ended.map_err(broken)?);
+            }
+            _ = look.tick() => {
+                let memory = cluster.memory().into_iter();
+                let resident = memory.map(|(at, memory)| (at, memory.now)).collect();
+                samples.push(Sample { at: since.elapsed(), resident });
+            }
+        }
     }
     let spent = Counters::read(cluster.up()).await?.since(&counted);
     let nodes_cpu = cluster.cpu_time().zip(nodes_cpu).map(|(now, then)| now.saturating_sub(then));
@@ -92,7 +120,7 @@ pub(super) async fn one(plan: &Plan, cluster: &Cluster, kind: Kind) -> Result<Me
     let (nodes, log_slots, span) = (cluster.len(), counted.slot, plan.span);
     let measured =
         Measured { kind, nodes, log_slots, span, seen, nodes_cpu, own_cpu, spent, recovery };
-    Ok(measured)
+    Ok((measured, samples))
 }
 
 /// Starts all clients.

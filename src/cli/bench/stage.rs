@@ -1,11 +1,15 @@
 //! One cluster at one length of its log: everything that is measured there, in order.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::cli::bench::cluster::{self, Cluster};
 use crate::cli::bench::fill::{self, Filled};
 use crate::cli::bench::machine::Memory;
 use crate::cli::bench::plan::Plan;
 use crate::cli::bench::report;
-use crate::cli::bench::run::{self, Kind, Measured};
+use crate::cli::bench::run::{self, Kind, Measured, Sample};
 use crate::cli::bench::slow::Slowed;
 use crate::cli::bench::strike::{self, Blow, Strikes};
 use crate::cli::failure::Failure;
@@ -26,11 +30,13 @@ pub(super) struct Stage {
     /// What the nodes that were started here held before anything and after all.
     pub(super) fresh: Vec<(usize, Memory)>,
     pub(super) after: Vec<(usize, Memory)>,
+    pub(super) samples: Vec<Sample>,
 }
 
 /// Measures all that the plan wants of one cluster.
 pub(super) async fn measure(plan: &Plan, cluster: &mut Cluster) -> Result<Vec<Stage>, Failure> {
     cluster.wait_led().await?;
+    let since = Instant::now();
     let mut first = Stage { nodes: cluster.len(), fresh: cluster.memory(), ..Stage::default() };
     for at in cluster.followers(plan.down).await? {
         cluster.kill(at).await?;
@@ -60,7 +66,7 @@ pub(super) async fn measure(plan: &Plan, cluster: &mut Cluster) -> Result<Vec<St
         }
         let slowed = cluster.processes().filter(|(at, _)| slow.contains(at));
         let slowed: Vec<_> = slowed.map(|(_, process)| Slowed::begin(process)).collect();
-        runs(plan, cluster, &mut stage).await?;
+        runs(plan, cluster, since, &mut stage).await?;
         drop(slowed);
         stage.after = cluster.memory();
         if !stage.groups.is_empty() {
@@ -81,14 +87,21 @@ pub(super) async fn measure(plan: &Plan, cluster: &mut Cluster) -> Result<Vec<St
 }
 
 /// All loads, each so often as it is to be repeated.
-async fn runs(plan: &Plan, cluster: &mut Cluster, stage: &mut Stage) -> Result<(), Failure> {
+async fn runs(
+    plan: &Plan,
+    cluster: &mut Cluster,
+    since: Instant,
+    stage: &mut Stage,
+) -> Result<(), Failure> {
     for &way in &plan.ways {
         for &value_bytes in &plan.sizes {
             for &load in &plan.loads {
                 let mut group = Vec::new();
                 for _ in 0..plan.repeat {
                     let kind = Kind { way, load, value_bytes };
-                    group.push(run::one(plan, cluster, kind).await?);
+                    let (measured, samples) = run::one(plan, cluster, kind, since).await?;
+                    group.push(measured);
+                    stage.samples.extend(samples);
                 }
                 say(plan, &report::line(&group))?;
                 stage.groups.push(group);
@@ -101,4 +114,11 @@ async fn runs(plan: &Plan, cluster: &mut Cluster, stage: &mut Stage) -> Result<(
 /// Prints what people read as it comes.
 fn say(plan: &Plan, text: &str) -> Result<(), Failure> {
     if plan.json { Ok(()) } else { print(text) }
+}
+
+impl Stage {
+    /// Whether any of its runs lasted so long that what happens over time can be seen.
+    pub(super) fn is_long(&self, enough: Duration) -> bool {
+        self.groups.iter().flatten().any(|run| run.span >= enough)
+    }
 }

@@ -35,6 +35,10 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// How long the log may stand still before this gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For how long commits are noted before a blow, and after the log goes on.
+const BEFORE: Duration = Duration::from_millis(50);
+const AFTER: Duration = Duration::from_millis(100);
+
 /// What happens to the proposer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blow {
@@ -49,6 +53,8 @@ pub(super) enum Blow {
 pub(super) struct Strike {
     /// How long no commit came.
     pub(super) gap: Duration,
+    /// When commits came at the survivors, in microseconds from the blow.
+    pub(super) commits: Vec<i64>,
 }
 
 /// Blows of one kind, as they came.
@@ -100,6 +106,7 @@ pub(super) async fn strikes(
         let unknown = || Failure::new(Code::CheckFailed, "no node says that it leads");
         let victim = cluster.wait_led().await?.ok_or_else(unknown)?;
         while commits.try_recv().is_ok() {}
+        sleep(BEFORE).await;
         let start = Instant::now();
         match blow {
             Blow::Kill => cluster.kill(victim).await?,
@@ -119,26 +126,31 @@ pub(super) async fn strikes(
     Ok(Strikes { blow, all })
 }
 
-/// Waits until the log goes on.
+/// Notes commits at survivors until a while after the log goes on.
 async fn watch(
     commits: &mut mpsc::Receiver<Commit>,
     victim: usize,
     start: Instant,
     gone: Instant,
 ) -> Result<Strike, Failure> {
-    let mut gap = None;
-    let deadline = gone + PATIENCE;
+    let (mut gap, mut noted) = (None, Vec::new());
+    let mut deadline = gone + PATIENCE;
     while let Ok(Some(commit)) = timeout_at(deadline, commits.recv()).await {
         if commit.through == victim {
             continue;
         }
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        noted.push(match commit.at.checked_duration_since(start) {
+            Some(after) => micros(after),
+            None => -micros(start - commit.at),
+        });
         if gap.is_none() && commit.proposed >= gone {
             gap = Some(commit.at - start);
-            break;
+            deadline = commit.at + AFTER;
         }
     }
     let what = || Failure::new(Code::CheckFailed, format!("the log stood still for {PATIENCE:?}"));
-    Ok(Strike { gap: gap.ok_or_else(what)? })
+    Ok(Strike { gap: gap.ok_or_else(what)?, commits: noted })
 }
 
 /// Proposes through one node, over one connection after the other.
