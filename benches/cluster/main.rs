@@ -1,17 +1,15 @@
-//! What three nodes on one machine do: commits a second and how long one takes, beside what the disk and
-//! the loopback allow; how long the log stands still when its proposer is killed or hangs; what a node
-//! costs while nothing happens.
+//! What `node bench` does not measure: commits of three nodes within one process, without any interface, beside
+//! what the disk and the loopback allow; what a node costs while nothing happens; a long run judged by rule.
 //!
 //! ```text
-//! cargo bench --bench cluster                            # all of it, some five minutes
-//! cargo bench --bench cluster -- load kill --seconds 2   # some parts, shorter
+//! cargo bench --bench cluster                            # all but the soak, some two minutes
+//! cargo bench --bench cluster -- embedded --seconds 2    # a part, shorter
 //! cargo bench --bench cluster -- --dir /mnt/disk         # on another disk
 //! cargo bench --bench cluster -- soak --minutes 60       # only when asked for; judged by rule
 //! ```
 
+mod embedded;
 mod http;
-mod kill;
-mod load;
 mod machine;
 mod nodes;
 mod soak;
@@ -25,16 +23,14 @@ use std::time::Duration;
 use nodes::{InProcess, Processes};
 
 /// What can be measured, in the order in which it is. Without words, all but the last.
-const PARTS: [&str; 7] = ["floor", "idle", "load", "kill", "stop", "embedded", SOAK];
+const PARTS: [&str; 4] = ["floor", "idle", "embedded", SOAK];
 const SOAK: &str = "soak";
 
 /// What the command line asks for.
 struct Plan {
     parts: Vec<String>,
     directory: PathBuf,
-    load: load::Plan,
-    kills: usize,
-    stops: usize,
+    embedded: embedded::Plan,
     idle: Duration,
     soak: soak::Plan,
 }
@@ -45,14 +41,12 @@ impl Plan {
         let mut plan = Self {
             parts: Vec::new(),
             directory: std::env::temp_dir(),
-            load: load::Plan {
+            embedded: embedded::Plan {
                 in_flight: vec![1, 16, 64, 256],
                 warm_up: Duration::from_secs(1),
                 measured: Duration::from_secs(5),
                 repetitions: 3,
             },
-            kills: 20,
-            stops: 5,
             idle: Duration::from_secs(10),
             soak: soak::Plan {
                 length: Duration::from_secs(60 * 60),
@@ -70,11 +64,9 @@ impl Plan {
             };
             match word.as_str() {
                 "--bench" => is_bench = true,
-                "--seconds" => plan.load.measured = Duration::from_secs(number().into()),
-                "--repetitions" => plan.load.repetitions = number().max(1),
-                "--in-flight" => plan.load.in_flight = vec![number().max(1) as usize],
-                "--kills" => plan.kills = number() as usize,
-                "--stops" => plan.stops = number() as usize,
+                "--seconds" => plan.embedded.measured = Duration::from_secs(number().into()),
+                "--repetitions" => plan.embedded.repetitions = number().max(1),
+                "--in-flight" => plan.embedded.in_flight = vec![number().max(1) as usize],
                 "--minutes" => plan.soak.length = Duration::from_secs(60 * u64::from(number())),
                 "--rate" => plan.soak.rate = number().max(1),
                 "--fault-every" => {
@@ -106,31 +98,16 @@ fn main() -> ExitCode {
     if plan.wants("floor") {
         floor.print();
     }
-    if ["idle", "load", "kill", "stop"].iter().any(|part| plan.wants(part)) {
-        let mut processes = Processes::start(&plan.directory);
-        if plan.wants("idle") {
-            machine::part("idle: nothing is proposed");
-            processes.print_idle(plan.idle);
-            processes.print_memory("fresh");
-        }
-        if plan.wants("load") {
-            machine::part("load over HTTP: a process per node, a kept connection per client");
-            load::over_http(&plan.load, &processes, floor.one_commit());
-            processes.print_memory("after load");
-        }
-        if plan.wants("kill") {
-            machine::part("kill -9 of the proposer, to the next commit through a survivor");
-            kill::killed(&mut processes, plan.kills);
-        }
-        if plan.wants("stop") {
-            machine::part("SIGSTOP of the proposer, to the next commit through a survivor");
-            kill::stopped(&mut processes, plan.stops);
-        }
+    if plan.wants("idle") {
+        let processes = Processes::start(&plan.directory);
+        machine::part("idle: a process per node, nothing is proposed");
+        processes.print_idle(plan.idle);
+        processes.print_memory();
     }
     if plan.wants("embedded") {
         machine::part("load without HTTP: three nodes in one process, a thread each");
         let nodes = InProcess::start(&plan.directory);
-        load::in_process(&plan.load, &nodes, floor.one_commit());
+        embedded::run(&plan.embedded, &nodes, floor.one_commit());
     }
     let holds = !plan.wants(SOAK) || soak::run(&plan.soak, &plan.directory);
     if plan.wants("floor") {

@@ -137,14 +137,6 @@ impl Processes {
         })
     }
 
-    /// Waits until a node has what another one has by now.
-    pub(crate) fn wait_caught_up(&self, at: usize, with: usize) {
-        let goal = eventually("the other node answers", || self.status(with)).committed.slot;
-        eventually("the node catches up", || {
-            self.status(at).filter(|status| status.committed.slot >= goal)
-        });
-    }
-
     /// SIGKILL; returns when nothing is left of the process.
     pub(crate) fn kill(&mut self, at: usize) {
         self.children[at].kill().expect("it runs");
@@ -172,11 +164,11 @@ impl Processes {
         }
     }
 
-    pub(crate) fn print_memory(&self, when: &str) {
+    pub(crate) fn print_memory(&self) {
         let each: Vec<_> = (0..NODES)
             .map(|at| format!("{:.1}", machine::resident(self.id(at)) as f64 / 1024.0))
             .collect();
-        println!("  resident memory {when}: {} MiB", each.join(" / "));
+        println!("  resident memory: {} MiB", each.join(" / "));
     }
 }
 
