@@ -1,0 +1,160 @@
+//! What a commit costs in things that can be counted: syncs, writes, records, frames, bytes, allocations. No clock: a
+//! machine that is busy with other things counts the same.
+//!
+//! `cargo test --test counts -- --nocapture` prints what was counted beside what is allowed. Who makes a thing cheaper
+//! lowers its bound in the same commit; who makes one dearer says there why.
+
+#[path = "counts/disk.rs"]
+mod disk;
+#[path = "counts/real.rs"]
+mod real;
+#[expect(dead_code, reason = "others need more of it")]
+mod support;
+#[path = "support/trio.rs"]
+#[expect(dead_code, reason = "messages as values are for who measures engines alone")]
+mod trio;
+
+use allocation_counter::measure;
+use disk::{Asked, CountedDisk};
+use quorate::storage::{DurableLog, Settings};
+use quorate::types::NodeId;
+use trio::{Deeds, FOLLOWER, NODES, PROPOSER, Trio, Wire};
+
+/// What is counted, and what it is made of. Of a node: of the one that has most. Of all: of the three together.
+const COLUMNS: [(&str, &str); 8] = [
+    (
+        "syncs",
+        "of a node, a batch: one, of the record that appends it; a commit's record needs none",
+    ),
+    (
+        "writes",
+        "of a node, a batch: one into the journal before that sync, one into the chain of what is committed",
+    ),
+    (
+        "disk bytes",
+        "of a node, a batch: the values and 126 bytes beside each, in the journal and in the chain",
+    ),
+    ("records", "of a node, a batch: one that appends it, one that commits it"),
+    (
+        "frames",
+        "of all, a batch: a propose to each follower, a vote of each to each; a follower's submit besides",
+    ),
+    (
+        "wire bytes",
+        "of all, a batch: the values to each follower, as JSON, and from a follower once more; six votes",
+    ),
+    (
+        "allocations",
+        "of all, a commit: two for each value read from a frame; the rest by the batch, see `BOUNDS`",
+    ),
+    ("allocated", "of all, a commit: the bytes asked for in these allocations"),
+];
+
+/// What batches of this many proposals, handed at once to this node, may cost.
+///
+/// Nothing here is chance. Syncs, writes, records, frames and bytes on the disk are exact; the wire has a hundredth of
+/// room, allocations a twentieth, for what libraries may do otherwise in another version. What all commits of a batch
+/// share is about 2 allocations for each message encoded, 7 for each frame read, 8 for each sync, 7 for each append (two
+/// at every node) and 50 in the engines.
+#[rustfmt::skip]
+const BOUNDS: [(usize, usize, [f64; COLUMNS.len()]); 6] = [
+    //               syncs writes disk bytes records frames wire bytes allocations allocated
+    (PROPOSER,   1, [  1.0,   2.0,     841.0,    2.0,   8.0,    3840.0,      189.0,  41200.0]),
+    (PROPOSER,  16, [  1.0,   2.0,   10416.0,    2.0,   8.0,   14220.0,       18.2,  10570.0]),
+    (PROPOSER, 256, [  1.0,   2.0,  163536.0,    2.0,   8.0,  180000.0,        6.4,   9210.0]),
+    (FOLLOWER,   1, [  1.0,   2.0,     841.0,    2.0,   9.0,    4390.0,      205.0,  46600.0]),
+    (FOLLOWER,  16, [  1.0,   2.0,   10416.0,    2.0,   9.0,   19500.0,       21.6,  12500.0]),
+    (FOLLOWER, 256, [  1.0,   2.0,  163536.0,    2.0,   9.0,  261200.0,        8.6,  11050.0]),
+];
+
+/// Batches before anything is counted: by then most tables and buffers have the size that they keep.
+const WARM_UP: usize = 2;
+
+/// Batches counted. So few that the journal's first file is not full by then: to begin the next costs syncs that are no
+/// batch's own.
+const COUNTED: usize = 6;
+
+/// Three nodes, and the disks that count.
+struct Cluster {
+    trio: Trio<DurableLog<CountedDisk>>,
+    disks: Vec<CountedDisk>,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let disks: Vec<_> = (0..NODES).map(|_| CountedDisk::default()).collect();
+        let mut unused = disks.iter();
+        let trio = Trio::start(Wire::Frames, |node: NodeId| {
+            let disk = unused.next().expect("a disk for each");
+            DurableLog::open(disk, Settings::new(node)).expect("an empty disk").0
+        });
+        Self { trio, disks }
+    }
+
+    fn counts(&self) -> Vec<(Deeds, Asked)> {
+        self.trio.deeds().zip(self.disks.iter().map(CountedDisk::asked)).collect()
+    }
+
+    /// What batches of `size` at the node `at` cost, in the order of [`COLUMNS`].
+    fn cost(&mut self, at: usize, size: usize) -> [f64; COLUMNS.len()] {
+        for _ in 0..WARM_UP {
+            self.trio.commit(at, size);
+        }
+        let before = self.counts();
+        let heap = measure(|| {
+            for _ in 0..COUNTED {
+                self.trio.commit(at, size);
+            }
+        });
+        let after = self.counts();
+        let of_each = |count: fn(&(Deeds, Asked)) -> u64| {
+            let each = after.iter().zip(&before).map(move |(now, then)| count(now) - count(then));
+            each.collect::<Vec<_>>()
+        };
+        let most = |count| of_each(count).into_iter().max().unwrap_or(0);
+        let sum = |count| of_each(count).into_iter().sum::<u64>();
+        let each_batch = |total: u64| total as f64 / COUNTED as f64;
+        let each_commit = |total: u64| each_batch(total) / size as f64;
+        [
+            each_batch(most(|(_, asked)| asked.syncs)),
+            each_batch(most(|(_, asked)| asked.writes)),
+            each_batch(most(|(_, asked)| asked.bytes)),
+            each_batch(most(|(deeds, _)| deeds.records)),
+            each_batch(sum(|(deeds, _)| deeds.frames)),
+            each_batch(sum(|(deeds, _)| deeds.bytes)),
+            each_commit(heap.count_total),
+            each_commit(heap.bytes_total),
+        ]
+    }
+}
+
+#[test]
+fn a_batch_costs_no_more_than_is_written_down() {
+    let mut told = format!("{:20}", "counted/allowed");
+    for (name, _) in COLUMNS {
+        told += &format!("{name:>17}");
+    }
+    let mut dearer = Vec::new();
+    for (at, size, bounds) in BOUNDS {
+        let whose = if at == PROPOSER { "the proposer" } else { "a follower" };
+        let batch = format!("{size} to {whose}");
+        told += &format!("\n{batch:20}");
+        let costs = Cluster::start().cost(at, size);
+        for ((cost, bound), (name, made_of)) in costs.into_iter().zip(bounds).zip(COLUMNS) {
+            told += &format!("{:>17}", format!("{cost:.1}/{bound}"));
+            assert!(cost > 0.0, "{batch}: {name} were not counted");
+            if cost > bound {
+                dearer.push(format!("{batch}: {name} {cost:.1}, allowed {bound} ({made_of})"));
+            }
+        }
+    }
+    println!("{told}");
+    assert!(dearer.is_empty(), "dearer than is written down:\n{}", dearer.join("\n"));
+}
+
+#[test]
+fn one_run_counts_what_another_counts() {
+    for (at, size, _) in BOUNDS {
+        assert_eq!(Cluster::start().cost(at, size), Cluster::start().cost(at, size));
+    }
+}
