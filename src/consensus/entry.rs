@@ -134,48 +134,41 @@ impl Entry {
     }
 }
 
-/// What is hashed of a value, but for the value itself.
-const HEAD_BYTES: usize = 16 + 32 + 8 + 8 + 1 + 16 + 8 + 8;
-
 /// SHA-256 over a fixed binary layout, integers big-endian, never over JSON text:
 /// tag, parent hash (32), epoch (8), slot (8), kind (1), then for
 /// a value: id (16), until + 1 or 0 (8), length (8), bytes;
 /// a config: epoch (8), mode (1), members (8 and 16 each), learners (8 and 16 each);
 /// a noop: nothing.
 fn hash(parent: Position, slot: Slot, content: &Content) -> Digest {
-    let mut bytes = Vec::with_capacity(HEAD_BYTES);
-    bytes.extend_from_slice(b"quorate entry 1\0");
-    bytes.extend_from_slice(parent.hash.as_bytes());
-    bytes.extend_from_slice(&content.epoch.0.to_be_bytes());
-    bytes.extend_from_slice(&slot.0.to_be_bytes());
-    let mut text = "";
+    let mut hasher = Context::new(&SHA256);
+    hasher.update(b"quorate entry 1\0");
+    hasher.update(parent.hash.as_bytes());
+    hasher.update(&content.epoch.0.to_be_bytes());
+    hasher.update(&slot.0.to_be_bytes());
     match &content.kind {
         Kind::Value(proposal) => {
-            text = proposal.value.as_str();
-            bytes.push(1);
-            bytes.extend_from_slice(proposal.id.as_bytes());
-            let until = proposal.until.map_or(0, |slot| slot.0 + 1);
-            bytes.extend_from_slice(&until.to_be_bytes());
-            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+            let text = proposal.value.as_str();
+            hasher.update(&[1]);
+            hasher.update(proposal.id.as_bytes());
+            hasher.update(&proposal.until.map_or(0, |slot| slot.0 + 1).to_be_bytes());
+            hasher.update(&(text.len() as u64).to_be_bytes());
+            hasher.update(text.as_bytes());
         }
         Kind::Config(config) => {
-            bytes.push(2);
-            bytes.extend_from_slice(&config.epoch.0.to_be_bytes());
-            bytes.push(match config.mode {
+            hasher.update(&[2]);
+            hasher.update(&config.epoch.0.to_be_bytes());
+            hasher.update(&[match config.mode {
                 Mode::Crash => 0,
-            });
+            }]);
             for nodes in [&config.members, &config.learners] {
-                bytes.extend_from_slice(&(nodes.len() as u64).to_be_bytes());
+                hasher.update(&(nodes.len() as u64).to_be_bytes());
                 for node in nodes {
-                    bytes.extend_from_slice(node.as_bytes());
+                    hasher.update(node.as_bytes());
                 }
             }
         }
-        Kind::Noop => bytes.push(3),
+        Kind::Noop => hasher.update(&[3]),
     }
-    let mut hasher = Context::new(&SHA256);
-    hasher.update(&bytes);
-    hasher.update(text.as_bytes());
     Digest::new(hasher.finish().as_ref().try_into().expect("a SHA-256 has 32 bytes"))
 }
 

@@ -201,7 +201,7 @@ impl<D: Disk> Chain<D> {
             active,
             written: outline.end,
             outline,
-            buffer: Vec::new(),
+            buffer: Vec::with_capacity(GATHERED_MAX),
             unsynced: Vec::new(),
             has_new_names: false,
             leftovers,

@@ -29,7 +29,7 @@ const BOUNDS: [(&str, f64); 5] = [
     // The values twice, from a follower three times.
     ("wire bytes of all, a batch", 400_000.0),
     // Beside those of the trio, ten for what clients and subscribers are told at three nodes.
-    ("allocations of all, a commit", 27.0),
+    ("allocations of all, a commit", 20.0),
     ("allocated by all, a commit", 17_000.0),
 ];
 
