@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::consensus;
 use crate::limits;
 use crate::types::{MessageId, NodeId};
-use crate::wire::{DecodeError, FrameError, Message, MessageType, Payload, frame, strict};
+use crate::wire::{DecodeError, FrameError, Message, MessageType, Payload, direct, frame, strict};
 
 /// What a frame says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,14 @@ pub fn encode(message: &Message) -> Result<Bytes, FrameError> {
 /// [`DecodeError`]; the link that it came from is closed.
 pub fn decode(json: &[u8]) -> Result<Decoded, DecodeError> {
     let text = std::str::from_utf8(json).map_err(|_| DecodeError::BadUtf8)?;
+    match direct::read(text) {
+        Some(message) => Ok(Decoded::Message(message)),
+        None => look_closely(text),
+    }
+}
+
+/// In three passes: whether it keeps the rules, what the envelope says, what the payload says.
+fn look_closely(text: &str) -> Result<Decoded, DecodeError> {
     strict::check(text)?;
     let envelope: Incoming<'_> =
         serde_json::from_str(text).map_err(|error| DecodeError::BadEnvelope(error.to_string()))?;
@@ -132,4 +140,75 @@ struct Incoming<'a> {
     #[serde(borrow)]
     payload: &'a RawValue,
     timestamp: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The messages that `docs/PROTOCOL.md` shows, valid and not.
+    fn texts() -> Vec<String> {
+        let valid: Vec<serde_json::Value> =
+            serde_json::from_str(include_str!("../../tests/vectors/messages.json")).unwrap();
+        let invalid: Vec<serde_json::Value> =
+            serde_json::from_str(include_str!("../../tests/vectors/invalid.json")).unwrap();
+        let texts = invalid.iter().filter_map(|vector| vector["text"].as_str());
+        let as_written = valid.iter().map(|vector| vector["message"].to_string());
+        let as_sent = valid.iter().filter_map(|vector| {
+            match decode(vector["message"].to_string().as_bytes()).unwrap() {
+                Decoded::Message(message) => {
+                    let frame = encode(&message).unwrap();
+                    Some(String::from_utf8(frame[frame::HEAD_BYTES..].to_vec()).unwrap())
+                }
+                Decoded::UnknownKind { .. } => None,
+            }
+        });
+        let all = as_written.chain(as_sent).chain(texts.map(str::to_owned));
+        all.filter(|text| !text.is_empty()).collect()
+    }
+
+    #[test]
+    fn what_is_read_in_one_pass_is_what_three_passes_read() {
+        let mut dice = 1_u64;
+        let mut roll = |sides: usize| {
+            dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (dice >> 33) as usize % sides
+        };
+        let pieces =
+            ["1", "9007199254740992", "-", ".", "e", "null", "{}", "[]", ",", "\"", "\\u0061"];
+        let (mut in_one, mut changed) = (0, 0);
+        for text in texts() {
+            for change in 0..500 {
+                let mut text = text.clone().into_bytes();
+                if change > 0 {
+                    let at = roll(text.len());
+                    let until = (at + roll(24)).min(text.len());
+                    match roll(4) {
+                        0 => drop(text.drain(at..until)),
+                        1 => drop(text.splice(at..at, text[at..until].to_vec())),
+                        2 => drop(text.splice(at..at, pieces[roll(pieces.len())].bytes())),
+                        _ => text[at] = 0x20 + roll(0x5f) as u8,
+                    }
+                }
+                let Ok(text) = std::str::from_utf8(&text) else { continue };
+                if let Some(message) = direct::read(text) {
+                    assert_eq!(look_closely(text), Ok(Decoded::Message(message)), "{text}");
+                    in_one += 1;
+                    changed += usize::from(change > 0);
+                }
+            }
+        }
+        assert!(in_one > 1_000 && changed > 1_000, "{in_one} read in one pass, {changed} changed");
+    }
+
+    #[test]
+    fn what_this_node_writes_is_read_in_one_pass() {
+        for text in texts() {
+            if let Ok(Decoded::Message(message)) = decode(text.as_bytes()) {
+                let frame = encode(&message).unwrap();
+                let text = std::str::from_utf8(&frame[frame::HEAD_BYTES..]).unwrap();
+                assert_eq!(direct::read(text), Some(message), "{text}");
+            }
+        }
+    }
 }

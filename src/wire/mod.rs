@@ -1,6 +1,7 @@
 //! Bytes to messages and back. Pure.
 
 mod codec;
+mod direct;
 mod error;
 mod frame;
 mod hello;
