@@ -5,8 +5,9 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::consensus::durable::Durable;
+use crate::consensus::known::Known;
 use crate::consensus::others::Others;
-use crate::consensus::proposals::{Known, Pending, Queue};
+use crate::consensus::proposals::{Pending, Queue};
 use crate::consensus::reads::Reads;
 use crate::consensus::role::Role;
 use crate::consensus::tally::Tally;
@@ -151,6 +152,8 @@ impl Machine {
         let mut machine = Self {
             me,
             life,
+            // A value of its own: what jitter and nonces show of the seed tells nobody the key.
+            known: Known::new(settings.proposal_ids_slots, proposals, Chance(!seed).next()),
             chance: Chance(seed),
             durable,
             role: Role::Follower,
@@ -161,7 +164,6 @@ impl Machine {
             delivery: Delivery { delivered, ..Delivery::default() },
             pending: Pending::default(),
             queue: Queue::default(),
-            known: Known::new(settings.proposal_ids_slots, proposals),
             reads: Reads::default(),
             halted: false,
             said,

@@ -10,6 +10,7 @@ mod effects;
 mod election;
 mod entry;
 mod input;
+mod known;
 mod machine;
 mod message;
 mod others;
@@ -30,6 +31,7 @@ pub use config::{EpochConfig, Mode};
 pub use effects::{Commit, Effects, Event, Halt, Outcome, Rejection, Send, Serve, To};
 pub use entry::{Content, Entry, Kind, Proposal};
 pub use input::Input;
+pub use known::Known;
 pub use message::{
     Beat, Body, Entries, Fetch, Message, Prepare, Promise, Propose, Read, ReadReply, Received,
     Refuse, Remember, Submit, Vote,

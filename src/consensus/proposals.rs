@@ -1,7 +1,7 @@
 //! Proposals on their way into the log (R13).
 //!
-//! Three tables: what clients of this node wait for (`pending`), what this node will place if it
-//! leads (`queue`), and which ids the log already holds (`known`).
+//! What clients of this node wait for (`pending`), and what this node will place if it leads (`queue`); which ids
+//! the log already holds: `known`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -150,50 +150,6 @@ impl Queue {
     }
 }
 
-/// The ids of the committed proposals that are remembered, each with the slot that took effect.
-/// Made from the log alone, so that every node answers alike.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Known {
-    slots: BTreeMap<ProposalId, Slot>,
-    ages: VecDeque<(Slot, ProposalId)>,
-    remembered: u64,
-}
-
-impl Known {
-    /// The table that `recovered` ids, in slot order, make.
-    pub(super) fn new(remembered: u64, recovered: Vec<(ProposalId, Slot)>) -> Self {
-        let mut known = Self { slots: BTreeMap::new(), ages: VecDeque::new(), remembered };
-        for (id, slot) in recovered {
-            known.learn(id, slot);
-        }
-        known
-    }
-
-    /// The slot in which this id took effect.
-    pub(super) fn slot(&self, id: ProposalId) -> Option<Slot> {
-        self.slots.get(&id).copied()
-    }
-
-    /// Remembers an effective slot; forgets what lies too far behind it. Answers the slot that
-    /// took effect before, if there is one.
-    pub(super) fn learn(&mut self, id: ProposalId, slot: Slot) -> Option<Slot> {
-        while let Some(&(oldest, id)) = self.ages.front()
-            && oldest.0 + self.remembered < slot.0
-        {
-            self.ages.pop_front();
-            self.slots.remove(&id);
-        }
-        if let Some(&before) = self.slots.get(&id)
-            && !mutant::is(Mutant::RetryAppliedTwice)
-        {
-            return Some(before);
-        }
-        self.slots.insert(id, slot);
-        self.ages.push_back((slot, id));
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,23 +157,6 @@ mod tests {
 
     fn proposal(id: u128) -> Proposal {
         Proposal { id: ProposalId::from_u128(id), value: Value::new("v").unwrap(), until: None }
-    }
-
-    #[test]
-    fn a_second_occurrence_of_an_id_names_the_first() {
-        let mut known = Known::new(10, Vec::new());
-        assert_eq!(known.learn(ProposalId::from_u128(1), Slot(3)), None);
-        assert_eq!(known.learn(ProposalId::from_u128(1), Slot(9)), Some(Slot(3)));
-    }
-
-    #[test]
-    fn an_id_is_remembered_for_the_stated_number_of_slots() {
-        let mut known = Known::new(10, Vec::new());
-        known.learn(ProposalId::from_u128(1), Slot(3));
-        known.learn(ProposalId::from_u128(2), Slot(13));
-        assert_eq!(known.slot(ProposalId::from_u128(1)), Some(Slot(3)));
-        known.learn(ProposalId::from_u128(3), Slot(14));
-        assert_eq!(known.slot(ProposalId::from_u128(1)), None);
     }
 
     #[test]

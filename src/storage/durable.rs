@@ -30,12 +30,13 @@ impl<D: Disk> DurableLog<D> {
     /// # Errors
     /// [`LogError`]; where it is [`LogError::Damaged`] or [`LogError::Foreign`], nothing was changed.
     pub fn open(disk: &D, settings: Settings) -> Result<(Self, Recovered), LogError> {
-        let found = recovery::recover(disk, &settings)?;
-        let recovered = recovery::recovered(&found, &settings)?;
-        let Recovery { generation, state, mut chain, committed, .. } = found;
+        let Recovery { generation, state, mut chain, replay, recovered } =
+            recovery::recover(disk, &settings)?;
         recovery::bind(disk, settings.node)?;
         chain.cut()?;
-        chain.append(committed.iter())?;
+        if let Some(replay) = replay {
+            replay.run(&settings, |entry| chain.append(std::iter::once(entry)))?;
+        }
         chain.sync()?;
         // A new generation in the other file: whatever a crash left behind the last good batch is
         // then of an old one, and cannot be taken for what follows.

@@ -74,6 +74,11 @@ pub(super) fn at(file: &[u8], offset: usize) -> Option<Frame<'_>> {
     })
 }
 
+/// How many bytes the frame that `head` begins says that it has.
+pub(super) fn reach(head: &[u8]) -> Option<usize> {
+    HEADER.checked_add(u32_at(head.first_chunk()?, 0) as usize)
+}
+
 /// What the bytes at `offset` say if they are the head of a frame, whole or not.
 pub(super) fn header(file: &[u8], offset: usize) -> Option<Header> {
     let head = file.get(offset..)?.first_chunk::<HEADER>()?;

@@ -4,6 +4,8 @@
 //! writes overwrite zeros or stale bytes of a file whose length does not change, which is the cheapest
 //! thing to sync. The other file keeps the generation before, until the snapshot of the next is synced.
 
+use std::ops::Range;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::consensus::Record;
@@ -28,19 +30,44 @@ const CHUNK: usize = 1 << 20;
 /// Lengths of files are multiples of this.
 const PAGE: u64 = 4096;
 
-/// Most snapshots are far shorter.
-const BEGINNING: usize = 64 * 1024;
-
 /// The last generation, as the files hold it.
 pub(super) struct Generation {
     /// Its number, from 1.
     pub(super) number: u64,
     /// How it began.
     pub(super) snapshot: Snapshot,
-    /// What followed, batch by batch, each with its offset.
-    pub(super) batches: Vec<(u64, Vec<Record>)>,
+    /// What followed.
+    pub(super) batches: Batches,
     /// Whether part of a later batch stands behind them.
     pub(super) torn: bool,
+}
+
+/// The batches of a generation, as its file holds them: made into records one by one, for all of them together would
+/// take several times the file.
+pub(super) struct Batches {
+    file: Vec<u8>,
+    /// Where they stand in it.
+    within: Range<usize>,
+}
+
+impl Batches {
+    /// Each batch with its offset, in order; the offset alone of one that holds something else than records.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Result<Vec<Record>, Malformed>)> {
+        let mut at = self.within.start;
+        std::iter::from_fn(move || {
+            let offset = at;
+            let frame = (offset < self.within.end).then(|| frame::at(&self.file, offset))??;
+            at = frame.end;
+            let mut records = batch(frame.payload);
+            if at == self.within.end
+                && mutant::is(Mutant::LastRecordDropped)
+                && let Ok(records) = &mut records
+            {
+                records.pop();
+            }
+            Some((offset as u64, records))
+        })
+    }
 }
 
 /// Reads the files and changes nothing; none if no generation has ever begun. What a crash tore off is
@@ -87,17 +114,19 @@ pub(super) fn find<D: Disk>(disk: &D) -> Result<Option<Generation>, LogError> {
     let io = |action| LogError::io(action, disk.path(NAMES[which]));
     let file = disk.open(NAMES[which]).map_err(io("open"))?.expect("it was there just now");
     let file = read_all(&file).map_err(io("read"))?;
-    let (snapshot, batches, torn) = replay(&file, &|offset, what| {
+    let (snapshot, within, torn) = judge(&file, &|offset, what| {
         LogError::damaged(&disk.path(NAMES[which]), offset as u64, what)
     })?;
-    Ok(Some(Generation { number, snapshot, batches, torn }))
+    Ok(Some(Generation { number, snapshot, batches: Batches { file, within }, torn }))
 }
 
 /// The beginning of a file where its first frame holds, all of it where it does not: no more memory than telling
 /// which of two files is the newer one needs.
 fn read_to_judge(file: &impl DiskFile) -> std::io::Result<Vec<u8>> {
     let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
-    let mut beginning = vec![0; len.min(BEGINNING)];
+    let mut beginning = vec![0; len.min(frame::HEADER)];
+    file.read_at(0, &mut beginning)?;
+    beginning.resize(frame::reach(&beginning).unwrap_or(0).clamp(beginning.len(), len), 0);
     file.read_at(0, &mut beginning)?;
     match frame::at(&beginning, 0) {
         Some(_) => Ok(beginning),
@@ -114,12 +143,11 @@ fn index(generation: u64) -> usize {
     usize::from(generation % 2 == 1)
 }
 
-type Replayed = (Snapshot, Vec<(u64, Vec<Record>)>, bool);
-
-fn replay(
+/// How the generation in `file` began, where its batches stand, and whether part of a later one follows.
+fn judge(
     file: &[u8],
     damaged: &dyn Fn(usize, &'static str) -> LogError,
-) -> Result<Replayed, LogError> {
+) -> Result<(Snapshot, Range<usize>, bool), LogError> {
     let first = frame::at(file, 0).expect("the caller has looked at it");
     let snapshot = Snapshot::decode(first.payload).map_err(|Malformed(what)| damaged(0, what))?;
     let Header { generation, salt, .. } = first.header;
@@ -128,11 +156,8 @@ fn replay(
         let is_stale_taken = mutant::is(Mutant::StaleBatchesTaken);
         (header.generation == generation && is_salted) || is_stale_taken
     };
-    let mut batches = Vec::new();
     let mut offset = first.end;
     while let Some(frame) = frame::at(file, offset).filter(|frame| ours(frame.header)) {
-        let records = batch(frame.payload).map_err(|Malformed(what)| damaged(offset, what))?;
-        batches.push((offset as u64, records));
         offset = frame.end;
     }
     let synced_past_it = |header: Header| ours(header) && header.durable > offset as u64;
@@ -147,7 +172,7 @@ fn replay(
     }
     let torn = frame::header(file, offset).is_some_and(ours)
         || frame::find_behind(file, offset, ours).is_some();
-    Ok((snapshot, batches, torn))
+    Ok((snapshot, first.end..offset, torn))
 }
 
 fn batch(payload: &[u8]) -> Result<Vec<Record>, Malformed> {
@@ -324,7 +349,7 @@ mod tests {
         let promise = Record::Promise { round: Round(7) };
         journal.append([(&promise, Position::GENESIS)].into_iter()).unwrap();
         journal.sync().unwrap();
-        let batches = || find(&disk).unwrap().unwrap().batches.len();
+        let batches = || find(&disk).unwrap().unwrap().batches.iter().count();
         assert_eq!(batches(), 1);
         for (salt, found) in [(journal.salt ^ 1, 1), (journal.salt, 2)] {
             let mut forged = Vec::new();

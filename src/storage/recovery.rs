@@ -1,14 +1,14 @@
 //! From files to a state: what a log holds when it is opened.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
 
-use crate::consensus::{Entry, Record, State};
-use crate::mutant::{self, Mutant};
+use crate::consensus::{Entry, Known, Record, State};
 use crate::storage::chain::Chain;
-use crate::storage::codec::proposal_in;
+use crate::storage::codec::{Malformed, proposal_in};
 use crate::storage::disk::{read_file, write_file};
-use crate::storage::journal::{self, Generation};
+use crate::storage::journal::{self, Batches, Generation};
 use crate::storage::segment::{self, Mark, Want};
 use crate::storage::starts;
 use crate::storage::{Disk, LogError, Recovered, Settings};
@@ -27,10 +27,43 @@ pub(super) struct Recovery<D: Disk> {
     pub(super) state: State,
     /// The chain as the last generation began.
     pub(super) chain: Chain<D>,
-    /// What was committed since.
-    pub(super) committed: Vec<Entry>,
-    /// See [`Recovered::torn`].
-    pub(super) torn: bool,
+    /// What followed since; none if no generation has begun.
+    pub(super) replay: Option<Replay>,
+    /// What the machine is built from.
+    pub(super) recovered: Recovered,
+}
+
+/// The last generation of the journal, from its beginning.
+pub(super) struct Replay {
+    path: PathBuf,
+    begun_with: State,
+    batches: Batches,
+}
+
+impl Replay {
+    /// What its records make; shows every entry that is committed by them, in order. No more than one batch and what the
+    /// log keeps is in memory.
+    pub(super) fn run(
+        &self,
+        settings: &Settings,
+        mut committed: impl FnMut(&Entry) -> Result<(), LogError>,
+    ) -> Result<State, LogError> {
+        let mut state = self.begun_with.clone();
+        for (offset, records) in self.batches.iter() {
+            let damaged = |what| LogError::damaged(&self.path, offset, what);
+            let before = state.committed.slot;
+            for record in &records.map_err(|Malformed(what)| damaged(what))? {
+                let record = behind(state.tail.before(), record);
+                state.apply(&record).map_err(|misfit| damaged(misfit.0))?;
+            }
+            let through = state.committed.slot;
+            let entries = state.tail.behind(before);
+            entries.take_while(|entry| entry.slot() <= through).try_for_each(&mut committed)?;
+            let Settings { retained_slots, retained_bytes, .. } = settings;
+            state.trim(through, 2 * retained_slots, 2 * retained_bytes);
+        }
+        Ok(state)
+    }
 }
 
 /// What an opening of this disk would find; nothing is changed, not even what a crash tore off.
@@ -38,7 +71,7 @@ pub(super) struct Recovery<D: Disk> {
 /// # Errors
 /// As [`crate::storage::DurableLog::open`].
 pub fn inspect<D: Disk>(disk: &D, settings: &Settings) -> Result<Recovered, LogError> {
-    recovered(&recover(disk, settings)?, settings)
+    recover(disk, settings).map(|found| found.recovered)
 }
 
 /// Reads everything and changes nothing.
@@ -58,92 +91,58 @@ pub(super) fn recover<D: Disk>(disk: &D, settings: &Settings) -> Result<Recovery
                 generation: 0,
                 state: State::default(),
                 chain: open(Mark::default(), Position::GENESIS)?,
-                committed: Vec::new(),
-                torn: false,
+                replay: None,
+                recovered: Recovered::default(),
             })
         }
         Some(_) if !is_bound => {
             let what = "the file is missing, and with it whose log this is";
             Err(LogError::damaged(&disk.path(FORMAT), 0, what))
         }
-        Some(Generation { number: generation, snapshot, mut batches, torn }) => {
+        Some(Generation { number: generation, snapshot, batches, torn }) => {
             let chain = open(snapshot.chain, snapshot.committed)?;
             let path = disk.path(journal::name(generation));
             let (before, retained) = retained(&chain, snapshot.held_behind)?;
-            let mut state = snapshot.into_state(before, retained).ok_or_else(|| {
+            let begun_with = snapshot.into_state(before, retained).ok_or_else(|| {
                 LogError::damaged(&path, 0, "its first state does not continue the chain")
             })?;
-            let mut committed = Vec::new();
-            if mutant::is(Mutant::LastRecordDropped)
-                && let Some((_, records)) = batches.last_mut()
-            {
-                records.pop();
-            }
-            for (offset, records) in &batches {
-                let commit = state.committed.slot;
-                for record in records {
-                    state
-                        .apply(record)
-                        .map_err(|misfit| LogError::damaged(&path, *offset, misfit.0))?;
+            let mut ids = ids(&chain, settings)?;
+            let replay = Replay { path, begun_with, batches };
+            let state = replay.run(settings, |entry| {
+                if let Some(proposal) = entry.proposal() {
+                    see(&mut ids, proposal.id, proposal.until, entry.slot());
                 }
-                let through = state.committed.slot;
-                let entries = state.tail.behind(commit);
-                committed.extend(entries.take_while(|entry| entry.slot() <= through).cloned());
-            }
-            let Settings { retained_slots, retained_bytes, .. } = settings;
-            state.trim(state.committed.slot, 2 * retained_slots, 2 * retained_bytes);
-            Ok(Recovery { generation, state, chain, committed, torn })
+                Ok(())
+            })?;
+            let mut kept = state.clone();
+            kept.trim(kept.committed.slot, settings.retained_slots, settings.retained_bytes);
+            let proposals = ids.remembered(kept.committed.slot);
+            let recovered = Recovered { state: kept, proposals, torn };
+            Ok(Recovery { generation, state, chain, replay: Some(replay), recovered })
         }
     }
 }
 
-/// What the machine is built from.
-pub(super) fn recovered<D: Disk>(
-    Recovery { state, chain, committed, torn, .. }: &Recovery<D>,
-    settings: &Settings,
-) -> Result<Recovered, LogError> {
-    let mut state = state.clone();
-    state.trim(state.committed.slot, settings.retained_slots, settings.retained_bytes);
-    // What is remembered now may have been repeated while an id was remembered that no longer is:
-    // the same rule is followed from twice as far back.
+/// The ids that are remembered where the chain ends. What is remembered then may have been repeated while an id was
+/// remembered that no longer is: the same rule is followed from twice as far back.
+fn ids<D: Disk>(chain: &Chain<D>, settings: &Settings) -> Result<Known, LogError> {
     let memory = settings.proposal_ids_slots;
-    let mut ids = Ids { slots: BTreeMap::new(), memory };
-    let from = Slot(state.committed.slot.0.saturating_sub(memory.saturating_mul(2)) + 1);
-    chain.reader().visit(from, state.committed.slot, Want::Head, |step| {
+    let mut ids = Known::new(memory, Vec::new(), RandomState::new().hash_one(memory));
+    let end = chain.reader().end().slot;
+    let from = Slot(end.0.saturating_sub(memory.saturating_mul(2)) + 1);
+    chain.reader().visit(from, end, Want::Head, |step| {
         if let Some((id, until)) = proposal_in(step.head()) {
-            ids.see(id, until, step.position.slot);
+            see(&mut ids, id, until, step.position.slot);
         }
         Ok(true)
     })?;
-    for entry in committed {
-        if let Some(proposal) = entry.proposal() {
-            ids.see(proposal.id, proposal.until, entry.slot());
-        }
-    }
-    Ok(Recovered { proposals: ids.remembered(state.committed.slot), state, torn: *torn })
+    Ok(ids)
 }
 
 /// The rule of R13: an id takes effect once while it is remembered, and not beyond its end.
-struct Ids {
-    slots: BTreeMap<ProposalId, Slot>,
-    memory: u64,
-}
-
-impl Ids {
-    fn see(&mut self, id: ProposalId, until: Option<Slot>, slot: Slot) {
-        let is_void = until.is_some_and(|until| until < slot);
-        let is_known = self.slots.get(&id).is_some_and(|at| slot.0 - at.0 <= self.memory);
-        if !is_void && !is_known {
-            self.slots.insert(id, slot);
-        }
-    }
-
-    fn remembered(self, committed: Slot) -> Vec<(ProposalId, Slot)> {
-        let memory = self.memory;
-        let mut remembered: Vec<_> =
-            self.slots.into_iter().filter(|(_, at)| committed.0 - at.0 <= memory).collect();
-        remembered.sort_unstable_by_key(|(_, slot)| *slot);
-        remembered
+fn see(ids: &mut Known, id: ProposalId, until: Option<Slot>, slot: Slot) {
+    if until.is_none_or(|until| slot <= until) {
+        ids.learn(id, slot);
     }
 }
 
