@@ -92,6 +92,12 @@ pub trait DiskFile: Clone + std::fmt::Debug + Send + Sync {
     /// # Errors
     /// What the system says; then nothing is known of what was written since the last sync.
     fn sync(&self) -> io::Result<()>;
+
+    /// Asks the system to begin to bring these bytes to the disk, so that the next [`DiskFile::sync`] waits less.
+    /// Nothing is durable by it, and what goes wrong is told by that sync.
+    fn begin_writing(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
 }
 
 /// The bytes of a small file; none if there is no such name.

@@ -26,6 +26,7 @@ struct Counts {
     writes: AtomicU64,
     bytes: AtomicU64,
     syncs: AtomicU64,
+    begun: AtomicU64,
 }
 
 /// What a disk was asked to do so far.
@@ -37,15 +38,17 @@ pub(crate) struct Asked {
     pub(crate) bytes: u64,
     /// Syncs of files and of the directory.
     pub(crate) syncs: u64,
+    /// Bytes that it was asked to begin to bring to the disk.
+    pub(crate) begun: u64,
 }
 
 impl CountedDisk {
     /// What it was asked to do so far.
     pub(crate) fn asked(&self) -> Asked {
-        let Counts { writes, bytes, syncs } = &*self.counts;
-        let [writes, bytes, syncs] =
-            [writes, bytes, syncs].map(|counter| counter.load(Ordering::Relaxed));
-        Asked { writes, bytes, syncs }
+        let Counts { writes, bytes, syncs, begun } = &*self.counts;
+        let [writes, bytes, syncs, begun] =
+            [writes, bytes, syncs, begun].map(|counter| counter.load(Ordering::Relaxed));
+        Asked { writes, bytes, syncs, begun }
     }
 
     fn wrap(&self, file: MemoryFile) -> CountedFile {
@@ -125,5 +128,10 @@ impl DiskFile for CountedFile {
     fn sync(&self) -> io::Result<()> {
         self.counts.synced();
         uncounted(|| self.file.sync())
+    }
+
+    fn begin_writing(&self, offset: u64, len: u64) {
+        assert!(offset + len <= self.file.len().expect("it is in memory"), "it was written");
+        self.counts.begun.fetch_add(len, Ordering::Relaxed);
     }
 }
