@@ -1,7 +1,7 @@
 //! How a log line is written: its event by name, its fields escaped and bounded, as text or as JSON.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 use std::time;
 
@@ -51,7 +51,9 @@ where
             LogFormat::Text => self.text(&mut writer, level, &fields)?,
             LogFormat::Json => json(&mut writer, level, event.metadata().target(), &fields)?,
         }
-        writer.write_char('\n')
+        writer.write_char('\n')?;
+        KEPT.set(Some(fields));
+        Ok(())
     }
 }
 
@@ -62,11 +64,10 @@ impl Format {
     }
 
     fn text(&self, writer: &mut Writer<'_>, level: Level, fields: &Fields) -> fmt::Result {
-        let plain = self.dye(PLAIN);
         if !self.journal {
             writer.write_str(self.dye(DIM))?;
             timestamp(writer)?;
-            writer.write_str(plain)?;
+            writer.write_str(self.dye(PLAIN))?;
             writer.write_char(' ')?;
         }
         let (colour, name) = match level {
@@ -76,8 +77,11 @@ impl Format {
             Level::DEBUG => ("\u{1b}[34m", "DEBUG"),
             Level::TRACE => ("\u{1b}[34m", "TRACE"),
         };
-        for part in [self.dye(colour), name, plain, " "] {
-            writer.write_str(part)?;
+        if self.colours {
+            write!(writer, "{colour}{name}{PLAIN} ")?;
+        } else {
+            writer.write_str(name)?;
+            writer.write_char(' ')?;
         }
         writer.write_str(&as_written(&fields.said))?;
         writer.write_str(&fields.rest)
@@ -127,8 +131,26 @@ fn timestamp(writer: &mut Writer<'_>) -> fmt::Result {
                 return Ok(());
             }
         }
-        write!(writer, "{}.{:06}Z", &written[..SECONDS], now.subsec_micros())
+        let mut fraction = *b".000000Z";
+        put_digits(&mut fraction[1..7], now.subsec_micros().into());
+        writer.write_str(&written[..SECONDS])?;
+        writer.write_str(ascii(&fraction))
     })
+}
+
+/// Writes a number to the end of `into`; tells where it begins.
+fn put_digits(into: &mut [u8], mut number: u64) -> usize {
+    let mut start = into.len();
+    while number > 0 {
+        start -= 1;
+        into[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    start
+}
+
+fn ascii(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("digits are ASCII")
 }
 
 /// Whether this is the stable name of an event, as listed in docs/LOGS.md.
@@ -196,6 +218,11 @@ fn plain_bytes(text: &str) -> usize {
     blocks + behind.take_while(|byte| !is_odd(byte)).count()
 }
 
+thread_local! {
+    /// The room that the line before needed, for the next.
+    static KEPT: Cell<Option<Fields>> = const { Cell::new(None) };
+}
+
 /// What an event holds, written as its line will have it.
 struct Fields {
     format: Format,
@@ -209,22 +236,31 @@ struct Fields {
 
 impl Fields {
     fn new(format: Format) -> Self {
-        let rest = String::with_capacity(512);
-        Self { format, said: String::new(), rest, shown: String::new() }
+        let [mut said, mut rest, shown] = match KEPT.take() {
+            Some(kept) => [kept.said, kept.rest, kept.shown],
+            None => [const { String::new() }; 3],
+        };
+        said.clear();
+        rest.clear();
+        Self { format, said, rest, shown }
     }
 
     fn name(&mut self, name: &str) {
-        let parts = match self.format.format {
-            LogFormat::Text => [" ", self.format.dye(DIM), name, "=", self.format.dye(PLAIN)],
-            LogFormat::Json => [",\"", name, "\":", "", ""],
+        let (before, behind) = match (self.format.format, self.format.colours) {
+            (LogFormat::Json, _) => (",\"", "\":"),
+            (LogFormat::Text, false) => (" ", "="),
+            // As `DIM` and `PLAIN`.
+            (LogFormat::Text, true) => (" \u{1b}[2m", "=\u{1b}[0m"),
         };
-        parts.into_iter().for_each(|part| self.rest.push_str(part));
+        [before, name, behind].into_iter().for_each(|part| self.rest.push_str(part));
     }
 
     /// A text: quoted, where a person reads it and where a machine does.
     fn text(&mut self, text: &str) {
         let text = cut(text);
-        let (plain, odd) = text.split_at(plain_bytes(&text));
+        // Most texts that are not plain are plain and cut.
+        let (text, ellipsis) = text.strip_suffix('…').map_or((&*text, ""), |text| (text, "…"));
+        let (plain, odd) = text.split_at(plain_bytes(text));
         self.rest.push('"');
         self.rest.push_str(plain);
         if !odd.is_empty() {
@@ -234,6 +270,7 @@ impl Fields {
             };
             self.rest.push_str(&quoted[1..quoted.len() - 1]);
         }
+        self.rest.push_str(ellipsis);
         self.rest.push('"');
     }
 
@@ -249,7 +286,8 @@ impl Visit for Fields {
     /// What something shows of itself: for a person as a word, if it is one.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == MESSAGE {
-            self.said = format!("{value:?}");
+            // Memory does not fail to be written.
+            let _ = write!(self.said, "{value:?}");
             return;
         }
         self.name(field.name());
@@ -266,7 +304,7 @@ impl Visit for Fields {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == MESSAGE {
-            value.clone_into(&mut self.said);
+            self.said.push_str(value);
             return;
         }
         self.name(field.name());
@@ -274,7 +312,10 @@ impl Visit for Fields {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.plain(field, value);
+        let mut digits = [b'0'; 20];
+        let start = put_digits(&mut digits, value).min(digits.len() - 1);
+        self.name(field.name());
+        self.rest.push_str(ascii(&digits[start..]));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

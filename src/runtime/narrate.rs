@@ -30,6 +30,8 @@ pub(super) struct Narrator {
     me: NodeId,
     names: HashMap<NodeId, String>,
     repeats: Repeats,
+    /// The beginning of a text that is too long to be shown.
+    beginning: String,
 }
 
 impl Narrator {
@@ -39,6 +41,7 @@ impl Narrator {
             me,
             names: HashMap::from([(me, word(name).into_owned())]),
             repeats: Repeats::default(),
+            beginning: String::new(),
         }
     }
 
@@ -88,9 +91,8 @@ impl Narrator {
                 if let Some(suppressed) =
                     self.repeats.admit(now, "message.received", Some(*from), CHANGES)
                 {
-                    let from = self.name(*from);
-                    let text = shown(text);
-                    let text = &*text;
+                    let mut beginning = String::new();
+                    let (from, text) = (self.name(*from), shown(text, &mut beginning));
                     tracing::info!(target: NODE_TARGET, %from, text, suppressed, "message.received");
                 }
             }
@@ -132,30 +134,13 @@ impl Narrator {
     }
 
     /// Called once per slot, in slot order, when the entry is durable here.
-    fn committed(&self, commit: &Commit) {
+    fn committed(&mut self, commit: &Commit) {
         let slot = commit.entry.slot().0;
         match commit.entry.kind() {
             Kind::Value(proposal) => {
-                let value = shown(proposal.value.as_str());
-                let value = &*value;
-                if let Some(first) = commit.duplicate_of {
-                    let of = first.0;
-                    tracing::info!(target: COMMIT_TARGET, slot, value, of, "value.duplicate");
-                    return;
-                }
-                if commit.void {
-                    tracing::info!(target: COMMIT_TARGET, slot, value, "value.void");
-                    return;
-                }
-                let votes = Votes(commit.votes);
-                let round = commit.round.map(|round| round.0);
-                let proposer = commit.proposer.map(|proposer| field::display(self.name(proposer)));
-                let took = commit.took.map(|took| field::display(Took(took)));
-                tracing::info!(
-                    target: COMMIT_TARGET,
-                    slot, value, %votes, round, proposer, took,
-                    "value.committed"
-                );
+                let mut beginning = std::mem::take(&mut self.beginning);
+                self.value(commit, slot, shown(proposal.value.as_str(), &mut beginning));
+                self.beginning = beginning;
             }
             Kind::Config(config) => {
                 let (epoch, members) = (config.epoch.0, config.members.len());
@@ -163,6 +148,27 @@ impl Narrator {
             }
             Kind::Noop => tracing::debug!(target: COMMIT_TARGET, slot, "noop.committed"),
         }
+    }
+
+    fn value(&self, commit: &Commit, slot: u64, value: &str) {
+        if let Some(first) = commit.duplicate_of {
+            let of = first.0;
+            tracing::info!(target: COMMIT_TARGET, slot, value, of, "value.duplicate");
+            return;
+        }
+        if commit.void {
+            tracing::info!(target: COMMIT_TARGET, slot, value, "value.void");
+            return;
+        }
+        let votes = Votes(commit.votes);
+        let round = commit.round.map(|round| round.0);
+        let proposer = commit.proposer.map(|proposer| field::display(self.name(proposer)));
+        let took = commit.took.map(|took| field::display(Took(took)));
+        tracing::info!(
+            target: COMMIT_TARGET,
+            slot, value, %votes, round, proposer, took,
+            "value.committed"
+        );
     }
 
     fn epoch(&self, config: &EpochConfig) {

@@ -7,15 +7,20 @@ use std::time::Duration;
 /// How much of a text a line shows, in characters.
 pub(super) const SHOWN_CHARS_MAX: usize = 120;
 
-/// The beginning of `text`; what writes the line escapes it.
-pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    if text.len() <= SHOWN_CHARS_MAX {
-        return text.into();
-    }
-    match text.char_indices().nth(SHOWN_CHARS_MAX) {
-        None => text.into(),
-        Some((end, _)) => format!("{}…", &text[..end]).into(),
-    }
+/// The beginning of `text`, written to `into` if it is not all of it; what writes the line escapes it.
+pub(super) fn shown<'t>(text: &'t str, into: &'t mut String) -> &'t str {
+    let end = match text.as_bytes().get(..=SHOWN_CHARS_MAX) {
+        None => return text,
+        Some(head) if head.is_ascii() => SHOWN_CHARS_MAX,
+        Some(_) => match text.char_indices().nth(SHOWN_CHARS_MAX) {
+            None => return text,
+            Some((end, _)) => end,
+        },
+    };
+    into.clear();
+    into.push_str(&text[..end]);
+    into.push('…');
+    into
 }
 
 /// A name as one word of a line: quoted where a peer chose one that could be taken for more.
@@ -45,7 +50,7 @@ pub(super) struct Took(pub(super) Duration);
 
 impl fmt::Display for Took {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = self.0.as_micros();
+        let micros = u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX);
         match micros {
             0..10_000 => write!(f, "{}.{}ms", micros / 1_000, micros % 1_000 / 100),
             10_000..10_000_000 => write!(f, "{}ms", micros / 1_000),
