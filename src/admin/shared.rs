@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::request::Parts;
+use axum::http::request;
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -48,17 +49,27 @@ impl TryFrom<u64> for Whole {
     }
 }
 
-/// What the handlers share.
+/// What the handlers share: cloned several times for each request.
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(super) struct Shared(Arc<Parts>);
+
+pub(super) struct Parts {
     pub(super) handle: Handle,
     /// Ends open streams.
     pub(super) stop: CancellationToken,
-    pub(super) requests: Arc<Requests>,
+    pub(super) requests: Requests,
     /// Where the server listens.
     address: SocketAddr,
-    token: Option<Arc<Token>>,
+    token: Option<Token>,
     streams: Arc<Semaphore>,
+}
+
+impl Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl Shared {
@@ -69,9 +80,8 @@ impl Shared {
         requests: Requests,
         stop: CancellationToken,
     ) -> Self {
-        let (token, streams) = (token.map(Arc::new), Arc::new(Semaphore::new(STREAMS_MAX)));
-        let requests = Arc::new(requests);
-        Self { handle, stop, requests, address, token, streams }
+        let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+        Self(Arc::new(Parts { handle, stop, requests, address, token, streams }))
     }
 
     /// The right to serve one more stream, for as long as it is held.
@@ -146,7 +156,10 @@ pub(super) enum Asker {
 impl FromRequestParts<Shared> for Asker {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Infallible> {
+    async fn from_request_parts(
+        parts: &mut request::Parts,
+        shared: &Shared,
+    ) -> Result<Self, Infallible> {
         let shown = parts.headers.get(header::AUTHORIZATION);
         let is_known = shared
             .token
