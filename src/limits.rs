@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The longest value, in bytes of UTF-8. Larger things are stored elsewhere and agreed on by digest.
-pub const VALUE_BYTES_MAX: usize = 256 * 1024;
+pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The longest frame before a peer has said who it is, in bytes of JSON: a hello fits, a flood does not.
 pub const HELLO_FRAME_BYTES_MAX: usize = 8 * 1024;
@@ -12,8 +12,8 @@ pub const HELLO_FRAME_BYTES_MAX: usize = 8 * 1024;
 ///
 /// An adoption carries a proposer's whole open window in one piece (R5), and JSON may
 /// write one byte of a value as six: 1 MiB of window and one value of control
-/// characters at 1.5 MiB fit.
-pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// characters at 6 MiB fit.
+pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The largest integer in a message: every JSON reader holds it exactly.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
@@ -95,8 +95,8 @@ pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Frames that wait for one peer to read.
 pub const OUTBOX_FRAMES_MAX: usize = 16_384;
 
-/// Bytes that wait for one peer to read: four of the longest frames.
-pub const OUTBOX_BYTES_MAX: usize = 4 * FRAME_BYTES_MAX;
+/// Bytes that wait for one peer to read: two of the longest frames.
+pub const OUTBOX_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
 
 /// The bytes of own `Data` messages that wait for acknowledgement before the caller is told `busy`.
 pub const UNACKNOWLEDGED_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -113,7 +113,7 @@ fn proposals(args: &RunArgs, faults: &mut Vec<Fault>) -> Vec<(ProposalId, Value)
         let value =
             text(written).and_then(|text| Value::new(text).map_err(|error| error.to_string()));
         let value =
-            value.map_err(|what| fault("--propose", what, "propose 1 byte to 256 KiB of UTF-8"));
+            value.map_err(|what| fault("--propose", what, "propose 1 byte to 1 MiB of UTF-8"));
         let id = match ids.get(index) {
             Some(written) => request_id(written).map_err(|what| fault("--request-id", what, UUID)),
             None => Ok(new_id()),

@@ -59,9 +59,9 @@ fn values_that_cannot_be_are_refused_with_the_bound() {
     let (_process, admin) = lone(&directory.path().join("data"), &[]);
     let ask = |arguments: &[&str]| node(&[arguments, &["--admin", &admin]].concat());
     fails(&ask(&["propose", ""]), 3, "the value is empty");
-    let over = file(directory.path(), "over", &vec![b'x'; 256 * 1024 + 1]);
-    fails(&ask(&["propose", &format!("@{over}")]), 3, "the limit is 262144");
-    let most = file(directory.path(), "most", &vec![b'x'; 256 * 1024]);
+    let over = file(directory.path(), "over", &vec![b'x'; 1024 * 1024 + 1]);
+    fails(&ask(&["propose", &format!("@{over}")]), 3, "the limit is 1048576");
+    let most = file(directory.path(), "most", &vec![b'x'; 1024 * 1024]);
     assert_eq!(ask(&["propose", &format!("@{most}")]).code, 0);
     fails(&ask(&["propose", "@no/such/file"]), 3, "no/such/file cannot be read");
     fails(&ask(&["send", "x", "--to", "nobody"]), 3, "nobody");

@@ -59,7 +59,7 @@ fn what_is_due_beyond_what_can_be_done_is_accounted_for_and_the_way_back_is_time
 #[test]
 fn the_longest_values_are_proposed_in_frames_that_hold_them() {
     // More than one frame holds. They take long where much else goes on.
-    let load = ["bench", "--json", "--in-flight", "17", "--size", "262144", "--nodes", "1"];
+    let load = ["bench", "--json", "--in-flight", "9", "--size", "1048576", "--nodes", "1"];
     let spans = ["--duration", "3s", "--warm-up", "0s", "--repeat", "1"];
     let told = json(&node(&[&load[..], &spans].concat()));
     assert!(count(&runs(&told)[0]["commits"]) > 0, "{told}");

@@ -24,7 +24,7 @@ use crate::wires::Cuts;
 const FRAMES: usize = 1_024;
 
 /// No frame of a node is longer.
-const FRAME_BYTES_MAX: usize = 4 << 20;
+const FRAME_BYTES_MAX: usize = 8 << 20;
 
 /// Frames of a handshake in one direction, at most; only resets hit these.
 const HANDSHAKE_FRAMES: u64 = 2;

@@ -3,6 +3,7 @@
  * argument makes of a sentence.
  */
 
+const VALUE_BYTES_MAX = 1024 * 1024;
 const TEXT_BYTES_MAX = 256 * 1024;
 
 const when = (holds, what) => (value, fail) => {
@@ -39,7 +40,7 @@ const record = (fields) => (value, fail) => {
 };
 
 const position = record({ slot: uint(), hash: hex(32) });
-const proposal = record({ id: uuid, value: text(1, TEXT_BYTES_MAX), "until?": uint() });
+const proposal = record({ id: uuid, value: text(1, VALUE_BYTES_MAX), "until?": uint() });
 const config = record({
   epoch: uint(),
   mode: pattern(/^crash$/, "crash"),

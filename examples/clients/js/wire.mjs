@@ -21,7 +21,7 @@ import { QuorateError, u64, uuidBytes } from "./quorate.mjs";
 import { decodePayload, readEnvelope, isStatement } from "./shapes.mjs";
 import { parse } from "./strict.mjs";
 
-export const FRAME_BYTES_MAX = 4 * 1024 * 1024;
+export const FRAME_BYTES_MAX = 8 * 1024 * 1024;
 const HELLO_FRAME_BYTES_MAX = 8 * 1024;
 const HANDSHAKE_TIMEOUT = 5_000; // ms
 const HEARTBEAT_INTERVAL = 1_000; // ms; after 5 silent seconds a node closes the link

@@ -19,10 +19,11 @@ from typing import Any, BinaryIO, Callable
 import ed25519
 from quorate import QuorateError
 
-FRAME_BYTES_MAX = 4 * 1024 * 1024
+FRAME_BYTES_MAX = 8 * 1024 * 1024
 HELLO_FRAME_BYTES_MAX = 8 * 1024
 INTEGER_MAX = 2**53 - 1
 DEPTH_MAX = 32
+VALUE_BYTES_MAX = 1024 * 1024
 TEXT_BYTES_MAX = 256 * 1024
 HANDSHAKE_TIMEOUT = 5.0  # seconds
 HEARTBEAT_INTERVAL = 1.0  # seconds; after 5 silent ones a node closes the link
@@ -216,7 +217,7 @@ def _kind(value: Any, name: str) -> Any:
 _bool = _when(lambda value: isinstance(value, bool), "true or false")
 _uuid = _pattern("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "a UUID in lower case with hyphens")
 _POSITION = _record({"slot": _uint(), "hash": _hex(32)})
-_PROPOSAL = _record({"id": _uuid, "value": _text(1, TEXT_BYTES_MAX), "until?": _uint()})
+_PROPOSAL = _record({"id": _uuid, "value": _text(1, VALUE_BYTES_MAX), "until?": _uint()})
 _CONFIG = _record(
     {"epoch": _uint(), "mode": _pattern("crash", "crash"), "members": _list(_uuid), "learners?": _list(_uuid)}
 )
