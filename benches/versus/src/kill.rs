@@ -38,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// and those are taken out before a kill.
 const QUEUE: usize = 1 << 16;
 
+/// Of each write.
+const VALUE_BYTES: usize = 256;
+
 struct Acknowledged {
     through: usize,
     sent: Instant,
@@ -121,7 +124,7 @@ async fn write_at(
             let acknowledge = acknowledge.clone();
             tokio::task::spawn_local(async move {
                 let sent = Instant::now();
-                match timeout(GIVEN_UP, door.write(through, &value())).await {
+                match timeout(GIVEN_UP, door.write(through, &value(VALUE_BYTES))).await {
                     Ok(Ok(())) => {
                         let at = Instant::now();
                         let _ = acknowledge.try_send(Acknowledged { through, sent, at });

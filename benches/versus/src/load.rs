@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -14,7 +15,6 @@ use tokio::task::LocalSet;
 
 use crate::cpu::{Sample, Used};
 use crate::doors::{Door, Protocol, Trouble};
-use crate::machine::VALUE_BYTES;
 use crate::products::{Cluster, NODES};
 
 /// How long a client waits after a refusal.
@@ -25,6 +25,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub(crate) struct Load {
     pub(crate) protocol: Protocol,
     pub(crate) clients: usize,
+    pub(crate) value_bytes: usize,
     /// How far from the leader the first client is; the next one is one node further, and so on around.
     pub(crate) from_leader: usize,
     pub(crate) warm_up: Duration,
@@ -85,9 +86,9 @@ impl Seen {
 }
 
 /// A value that no other is like.
-pub(crate) fn value() -> String {
+pub(crate) fn value(bytes: usize) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("{:0VALUE_BYTES$x}", NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("{}{:016x}", "0".repeat(bytes - 16), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// What runs all of this thread's tasks, one at a time.
@@ -173,7 +174,13 @@ fn generate(
             .enumerate()
             .map(|(client, &node)| {
                 let door = doors[node].clone().expect("opened above");
-                tokio::task::spawn_local(write_on(door, client, begin, end, seen.clone()))
+                tokio::task::spawn_local(write_on(
+                    door,
+                    client,
+                    load.value_bytes,
+                    begin..end,
+                    seen.clone(),
+                ))
             })
             .collect();
         let _ = tell.send(begin);
@@ -189,12 +196,12 @@ fn generate(
 async fn write_on(
     door: Rc<Door>,
     client: usize,
-    begin: Instant,
-    end: Instant,
+    value_bytes: usize,
+    measured: Range<Instant>,
     seen: Rc<RefCell<Seen>>,
 ) {
     loop {
-        let value = value();
+        let value = value(value_bytes);
         let sent = Instant::now();
         seen.borrow_mut().sent[client] = Some(sent);
         let outcome = door.write(client, &value).await;
@@ -203,7 +210,7 @@ async fn write_on(
             Ok(()) => {
                 let mut seen = seen.borrow_mut();
                 seen.acknowledged += 1;
-                if now >= begin && now < end {
+                if measured.contains(&now) {
                     seen.took.push(now - sent);
                 }
             }

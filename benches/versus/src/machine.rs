@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::stats::{percentile, time};
 
-/// Bytes of every value that is written, to every product.
-pub(crate) const VALUE_BYTES: usize = 256;
+/// Bytes of a message that goes there and back.
+const MESSAGE_BYTES: usize = 256;
 
 /// What the figures depend on, in a few lines.
 pub(crate) fn described(directory: &Path) -> String {
@@ -87,10 +87,10 @@ impl Floor {
         here.set_nodelay(true)?;
         there.set_nodelay(true)?;
         let echo = std::thread::spawn(move || {
-            let mut message = [0; VALUE_BYTES];
+            let mut message = [0; MESSAGE_BYTES];
             while there.read_exact(&mut message).is_ok() && there.write_all(&message).is_ok() {}
         });
-        let mut message = [7; VALUE_BYTES];
+        let mut message = [7; MESSAGE_BYTES];
         let mut took = Vec::with_capacity(Self::ROUND_TRIPS);
         for _ in 0..Self::ROUND_TRIPS {
             let start = Instant::now();

@@ -98,7 +98,7 @@ fn run(plan: &Plan) -> Result<(), String> {
         let raw = json!({
             "machine": machine,
             "warm_up": plan.warm_up.as_secs_f64(),
-            "value_bytes": machine::VALUE_BYTES,
+            "value_bytes": plan.value_bytes,
             "floor_before": floor_before.raw(),
             "floor_after": floor_after.raw(),
             "products": products,
@@ -116,7 +116,7 @@ fn start(plan: &Plan, below: &Path) -> Result<Vec<Cluster>, String> {
     println!(
         "{} nodes each on loopback, values of {} bytes; all stay up, one is under load at a time",
         products::NODES,
-        machine::VALUE_BYTES
+        plan.value_bytes
     );
     let wanted = products::wanted(plan);
     let clients = plan.in_flight.iter().copied().max().unwrap_or(1).max(products::NODES);
@@ -169,6 +169,7 @@ fn measure(plan: &Plan, clusters: &mut [Cluster], contenders: &[Contender]) -> V
         let load = Load {
             protocol: contender.protocol,
             clients,
+            value_bytes: plan.value_bytes,
             from_leader: round.saturating_sub(1),
             warm_up: plan.warm_up,
             measured,

@@ -9,6 +9,7 @@ versus: three nodes each of etcd, ZooKeeper, NATS and this program, the same loa
 
   --only etcd,quorate   some of etcd, zookeeper, nats, quorate (all)
   --in-flight 1,16      clients, each with one request in flight (1,16,64,256)
+  --size 256            bytes of each value; what a product does not take is refused, and its round is not clean
   --rounds 5            how often each is measured; 0 goes on to the kills
   --seconds 3           how long one round is measured
   --warm-up 1           seconds of the same load before
@@ -27,6 +28,7 @@ Run it in benches/versus, on a machine that does nothing else.";
 pub(crate) struct Plan {
     pub(crate) only: Option<Vec<String>>,
     pub(crate) in_flight: Vec<usize>,
+    pub(crate) value_bytes: usize,
     pub(crate) rounds: usize,
     pub(crate) measured: Duration,
     pub(crate) warm_up: Duration,
@@ -48,6 +50,7 @@ impl Plan {
         let mut plan = Self {
             only: None,
             in_flight: vec![1, 16, 64, 256],
+            value_bytes: 256,
             rounds: 5,
             measured: Duration::from_secs(3),
             warm_up: Duration::from_secs(1),
@@ -70,6 +73,7 @@ impl Plan {
                         .map(|clients| whole(&word, clients))
                         .collect::<Result<_, _>>()?;
                 }
+                "--size" => plan.value_bytes = size(&word, &value()?)?,
                 "--rounds" => plan.rounds = or_none(&word, &value()?)?,
                 "--seconds" => plan.measured = seconds(&word, &value()?)?,
                 "--warm-up" => plan.warm_up = seconds(&word, &value()?)?,
@@ -103,6 +107,14 @@ fn whole(word: &str, text: &str) -> Result<usize, String> {
     }
 }
 
+fn size(word: &str, text: &str) -> Result<usize, String> {
+    match text.parse() {
+        // The number of a value needs sixteen.
+        Ok(bytes) if (16..=1 << 20).contains(&bytes) => Ok(bytes),
+        _ => Err(format!("{word} needs bytes from 16 to 1048576, not {text:?}")),
+    }
+}
+
 fn or_none(word: &str, text: &str) -> Result<usize, String> {
     if text == "0" { Ok(0) } else { whole(word, text) }
 }
@@ -133,9 +145,12 @@ mod tests {
 
     #[test]
     fn a_wrong_word_is_named() {
-        for (line, named) in
-            [("--in-flight 0", "--in-flight"), ("--seconds x", "\"x\""), ("--dri", "--dri")]
-        {
+        for (line, named) in [
+            ("--in-flight 0", "--in-flight"),
+            ("--size 8", "--size"),
+            ("--seconds x", "\"x\""),
+            ("--dri", "--dri"),
+        ] {
             let error = read(line).unwrap_err();
             assert!(error.contains(named), "{line}: {error}");
         }

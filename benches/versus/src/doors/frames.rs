@@ -15,10 +15,10 @@ use super::pipeline::{Codec, Verdict};
 use super::{drawn, garbled, head_of};
 
 /// A frame is not longer than this, either way.
-const FRAME_BYTES_MAX: usize = 1 << 20;
+const FRAME_BYTES_MAX: usize = 8 << 20;
 
-/// Proposals of 256 bytes that stay far below that.
-const IN_A_FRAME_MAX: usize = 1024;
+/// What is put into one frame, beyond a first proposal.
+const IN_A_FRAME_MAX: usize = 1 << 20;
 
 /// The proposals of one connection.
 pub(crate) struct Frames {
@@ -92,7 +92,7 @@ impl Codec for Frames {
     }
 
     fn request(&mut self, ticket: u32, _client: usize, value: &str, out: &mut BytesMut) {
-        if self.in_frame == IN_A_FRAME_MAX {
+        if self.in_frame > 0 && self.waiting.len() + value.len() > IN_A_FRAME_MAX {
             self.seal(out);
         }
         let comma = if self.in_frame == 0 { "" } else { "," };

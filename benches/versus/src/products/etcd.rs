@@ -22,7 +22,7 @@ impl Product for Etcd {
     }
 
     fn settings(&self) -> &'static str {
-        "defaults (every entry is synced before it is acknowledged); Put over gRPC, a key per client"
+        "defaults but for room (--quota-backend-bytes 8 GiB): every entry is synced before it is acknowledged; Put over gRPC, a key per client"
     }
 
     fn protocols(&self) -> &'static [(&'static str, Protocol)] {
@@ -39,6 +39,7 @@ impl Product for Etcd {
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &members.collect::<Vec<_>>().join(",")])
+            .args(["--quota-backend-bytes", "8589934592"])
             .arg("--data-dir")
             .arg(place.home(at));
         Ok(command)
