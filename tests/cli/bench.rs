@@ -104,6 +104,8 @@ fn killed_and_stopped_proposers_are_followed_by_commits_and_a_page_shows_all_of_
         let gaps = &told["clusters"][0][blow];
         assert_eq!(gaps["all"].as_array().unwrap().len(), times, "{told}");
         assert!(0 < count(&gaps["least"]) && count(&gaps["median"]) <= count(&gaps["most"]));
+        let missed = &gaps["missed_by_all"];
+        assert!(0 < count(&missed["least"]) && count(&missed["median"]) <= count(&missed["most"]));
     }
     let html = std::fs::read_to_string(page).unwrap();
     for plot in [
@@ -134,6 +136,21 @@ fn well_formed(html: &str) {
         }
     }
     assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn texts_to_everyone_are_timed_at_own_nodes_and_at_those_that_run() {
+    let told = bench(&["--broadcasts", "3", "--nodes", "2,3", "--size", "64"]);
+    assert!(runs(&told).is_empty(), "no load was asked for: {told}");
+    for cluster in told["clusters"].as_array().unwrap() {
+        let texts = &cluster["broadcasts_us"];
+        assert_eq!((count(&texts["bytes"]), count(&texts["times"])), (64, 3), "{told}");
+        assert!(0 < count(&texts["least"]) && count(&texts["p90"]) <= count(&texts["most"]));
+    }
+    let machines = Machines::start(3);
+    let flags = ["bench", "--admin", &machines.admins.join(","), "--broadcasts", "2"];
+    let said = node(&[&flags[..], &SHORT].concat());
+    assert!(said.code == 0 && said.out.contains("text to everyone, 256 B, 2 times"), "{said:?}");
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub(in crate::cli) struct BenchArgs {
     )]
     pub(in crate::cli) via: Vec<Via>,
     /// Closed loop: so many proposals are in flight, each followed by the next once it is answered
-    /// [default: 1,16,64,256; none with --kills or --pauses]
+    /// [default: 1,16,64,256; none with --kills, --pauses or --broadcasts]
     #[arg(long, value_name = "COUNT,…", value_delimiter = ',', help_heading = "Load")]
     pub(in crate::cli) in_flight: Vec<usize>,
     /// Open loop instead: so many proposals a second, each timed from when it was due, whatever became of others
@@ -89,7 +89,12 @@ pub(in crate::cli) struct BenchArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 1, help_heading = "Load")]
     pub(in crate::cli) connections: usize,
 
-    /// Afterwards kill the proposer so often (kill -9), and time each until the next commit at a survivor
+    /// Afterwards send so many texts to everyone, and time each until all others have said that they have it
+    #[arg(long, value_name = "TIMES", default_value_t = 0, help_heading = "Load")]
+    pub(in crate::cli) broadcasts: usize,
+
+    /// Afterwards kill the proposer so often (kill -9), and time each until the next commit at a survivor, and
+    /// until all survivors say that it is gone
     #[arg(long, value_name = "TIMES", default_value_t = 0, help_heading = "Faults")]
     pub(in crate::cli) kills: usize,
     /// The same with a proposer that is stopped (SIGSTOP) and continued once the others go on

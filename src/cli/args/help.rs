@@ -75,6 +75,7 @@ Examples:
   node bench --fill 1000,5000 --in-flight 1 --duration 200ms --repeat 1
   node bench --rate 500,50000 --duration 500ms --repeat 1 --json
   node bench --kills 2 --pauses 1
+  node bench --nodes 3,7 --broadcasts 20
 
 With --admin A,B,C the load goes to nodes that run already, else to some that are started for it.
 Values stay in the log for ever: measure at a cluster of its own, or let this command start one. What is

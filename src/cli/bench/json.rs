@@ -13,7 +13,8 @@ use crate::cli::bench::machine::Memory;
 use crate::cli::bench::probe::Recovery;
 use crate::cli::bench::run::Measured;
 use crate::cli::bench::stage::Stage;
-use crate::cli::bench::strike::{Blow, Strikes};
+use crate::cli::bench::strike::{self, Blow, Strikes};
+use crate::cli::bench::tell::Told;
 
 /// All of it; times in microseconds.
 pub(super) fn told(machine: &str, floors: [&Floor; 2], stages: &[Stage]) -> Json {
@@ -45,6 +46,7 @@ fn stage(stage: &Stage) -> Json {
         "memory_bytes": { "fresh": memory(&stage.fresh), "after": memory(&stage.after) },
         "kills_us": strikes(Blow::Kill),
         "pauses_us": strikes(Blow::Pause),
+        "broadcasts_us": stage.told.as_ref().map(texts),
     })
 }
 
@@ -77,6 +79,24 @@ fn gaps(strikes: &Strikes) -> Json {
         "p90": micros(strikes.gap(0.9)),
         "most": micros(strikes.gap(1.0)),
         "all": strikes.all.iter().map(|strike| micros(strike.gap)).collect::<Vec<_>>(),
+        "missed_by_all": {
+            "least": micros(strikes.missed(0.0)),
+            "median": micros(strikes.missed(0.5)),
+            "p90": micros(strikes.missed(0.9)),
+            "most": micros(strikes.missed(1.0)),
+        },
+    })
+}
+
+fn texts(told: &Told) -> Json {
+    let at = |share| micros(strike::reached(&told.took, share));
+    json!({
+        "bytes": told.bytes,
+        "times": told.took.len(),
+        "least": at(0.0),
+        "median": at(0.5),
+        "p90": at(0.9),
+        "most": at(1.0),
     })
 }
 

@@ -17,6 +17,7 @@ mod slow;
 mod source;
 mod stage;
 mod strike;
+mod tell;
 
 use std::io::{self, Write};
 

@@ -35,6 +35,7 @@ pub(super) struct Plan {
     pub(super) connections: usize,
     pub(super) kills: usize,
     pub(super) pauses: usize,
+    pub(super) broadcasts: usize,
     pub(super) warm_up: Duration,
     pub(super) span: Duration,
     pub(super) repeat: usize,
@@ -58,6 +59,7 @@ impl Plan {
             connections: args.connections,
             kills: args.kills,
             pauses: args.pauses,
+            broadcasts: args.broadcasts,
             warm_up: settings::duration("--warm-up", &args.warm_up)?,
             span: settings::duration("--duration", &args.duration)?,
             repeat: args.repeat,
@@ -186,11 +188,11 @@ impl Plan {
     }
 }
 
-/// The loads as typed. Whoever asks for kills or pauses and for no load wants none.
+/// The loads as typed. Whoever asks for kills, pauses or broadcasts and for no load wants none.
 fn loads(args: &BenchArgs) -> Vec<Load> {
-    let strikes = args.kills + args.pauses > 0;
+    let is_else = args.kills + args.pauses + args.broadcasts > 0;
     match (args.rate.as_slice(), args.in_flight.as_slice()) {
-        ([], []) if strikes => Vec::new(),
+        ([], []) if is_else => Vec::new(),
         ([], []) => IN_FLIGHT.map(Load::Closed).to_vec(),
         ([], counts) => counts.iter().map(|count| Load::Closed(*count)).collect(),
         (rates, _) => rates.iter().map(|rate| Load::Open(*rate)).collect(),

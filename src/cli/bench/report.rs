@@ -12,7 +12,8 @@ use crate::cli::bench::probe::{Recovery, USUAL_TIMES};
 use crate::cli::bench::run::Measured;
 use crate::cli::bench::slow::{RUNS, STANDS};
 use crate::cli::bench::stage::Stage;
-use crate::cli::bench::strike::{Blow, Strikes};
+use crate::cli::bench::strike::{self, Blow, Strikes};
+use crate::cli::bench::tell::Told;
 
 /// The machine and how it is measured.
 pub(super) fn head(plan: &Plan, machine: &str, floor: &Floor) -> String {
@@ -184,14 +185,31 @@ pub(super) fn strikes(strikes: &Strikes) -> String {
     let each: Vec<_> = strikes.gaps().into_iter().map(span).collect();
     format!(
         "{}, {} times, to the first commit at a survivor of what was proposed afterwards\n    \
-         least {}   median {}   p90 {}   most {}\n    all: {}\n",
+         least {}   median {}   p90 {}   most {}\n    all: {}\n    \
+         until all survivors no longer heard it: least {}   median {}   p90 {}   most {}\n",
         blow(strikes.blow),
         strikes.all.len(),
         span(strikes.gap(0.0)),
         span(strikes.gap(0.5)),
         span(strikes.gap(0.9)),
         span(strikes.gap(1.0)),
-        each.join(", ")
+        each.join(", "),
+        span(strikes.missed(0.0)),
+        span(strikes.missed(0.5)),
+        span(strikes.missed(0.9)),
+        span(strikes.missed(1.0)),
+    )
+}
+
+/// What texts to everyone took.
+pub(super) fn told(told: &Told) -> String {
+    let [least, median, p90, most] =
+        [0.0, 0.5, 0.9, 1.0].map(|share| span(strike::reached(&told.took, share)));
+    format!(
+        "text to everyone, {} B, {} times, over HTTP, until all others have said that they have it\n    \
+         least {least}   median {median}   p90 {p90}   most {most}\n",
+        told.bytes,
+        told.took.len(),
     )
 }
 

@@ -12,6 +12,7 @@ use crate::cli::bench::report;
 use crate::cli::bench::run::{self, Kind, Measured, Sample};
 use crate::cli::bench::slow::Slowed;
 use crate::cli::bench::strike::{self, Blow, Strikes};
+use crate::cli::bench::tell::{self, Told};
 use crate::cli::failure::Failure;
 use crate::cli::output::print;
 
@@ -27,6 +28,8 @@ pub(super) struct Stage {
     /// Runs of one kind are one group.
     pub(super) groups: Vec<Vec<Measured>>,
     pub(super) strikes: Vec<Strikes>,
+    /// What texts took, if any were sent.
+    pub(super) told: Option<Told>,
     /// What the nodes that were started here held before anything and after all.
     pub(super) fresh: Vec<(usize, Memory)>,
     pub(super) after: Vec<(usize, Memory)>,
@@ -73,6 +76,11 @@ pub(super) async fn measure(plan: &Plan, cluster: &mut Cluster) -> Result<Vec<St
             say(plan, &report::memory(&stage.after))?;
         }
         if number + 1 == lengths.len() {
+            if plan.broadcasts > 0 {
+                let told = tell::texts(cluster, plan.broadcasts, plan.sizes[0]).await?;
+                say(plan, &report::told(&told))?;
+                stage.told = Some(told);
+            }
             for (blow, times) in [(Blow::Kill, plan.kills), (Blow::Pause, plan.pauses)] {
                 if times > 0 {
                     let strikes = strike::strikes(cluster, blow, times, plan.sizes[0]).await?;

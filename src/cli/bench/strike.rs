@@ -8,16 +8,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde::Deserialize as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
-use crate::admin::Client;
-use crate::cli::bench::cluster::Cluster;
+use crate::admin::api::PeerEvent;
+use crate::admin::{Client, Happenings};
+use crate::cli::ask::told as told_of;
+use crate::cli::bench::cluster::{self, Cluster};
 use crate::cli::bench::load::{self, UNDECIDED_MAX};
 use crate::cli::bench::seen::Became;
 use crate::cli::bench::source::{Source, due_of};
 use crate::cli::failure::{Code, Failure};
+use crate::peers::NodeStatus;
 
 /// How far apart proposals are at each node.
 const BEAT: Duration = Duration::from_millis(1);
@@ -53,6 +57,8 @@ pub(super) enum Blow {
 pub(super) struct Strike {
     /// How long no commit came.
     pub(super) gap: Duration,
+    /// How long it took until all survivors said that they no longer hear it.
+    pub(super) missed: Duration,
     /// When commits came at the survivors, in microseconds from the blow.
     pub(super) commits: Vec<i64>,
 }
@@ -67,17 +73,30 @@ pub(super) struct Strikes {
 impl Strikes {
     /// How long the log stood still each time, the shortest first.
     pub(super) fn gaps(&self) -> Vec<Duration> {
-        let mut gaps: Vec<_> = self.all.iter().map(|strike| strike.gap).collect();
-        gaps.sort_unstable();
-        gaps
+        self.sorted(|strike| strike.gap)
     }
 
     /// The time that such a share of the blows did not exceed.
     pub(super) fn gap(&self, share: f64) -> Duration {
-        let gaps = self.gaps();
-        let at = (gaps.len().saturating_sub(1) as f64 * share).round() as usize;
-        gaps.get(at).copied().unwrap_or_default()
+        reached(&self.gaps(), share)
     }
+
+    /// The time within which, for such a share of the blows, all survivors missed who was struck.
+    pub(super) fn missed(&self, share: f64) -> Duration {
+        reached(&self.sorted(|strike| strike.missed), share)
+    }
+
+    fn sorted(&self, of: fn(&Strike) -> Duration) -> Vec<Duration> {
+        let mut all: Vec<_> = self.all.iter().map(of).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+/// The time that such a share of these, the shortest first, did not exceed.
+pub(super) fn reached(sorted: &[Duration], share: f64) -> Duration {
+    let at = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
+    sorted.get(at).copied().unwrap_or_default()
 }
 
 /// A commit that was told.
@@ -105,6 +124,11 @@ pub(super) async fn strikes(
         sleep(SETTLED).await;
         let unknown = || Failure::new(Code::CheckFailed, "no node says that it leads");
         let victim = cluster.wait_led().await?.ok_or_else(unknown)?;
+        let mut missing = JoinSet::new();
+        for (_, client) in cluster.loaded().into_iter().filter(|(at, _)| *at != victim) {
+            let events = client.events(None).await.map_err(told_of(&client))?;
+            missing.spawn(missed(events, cluster::name(victim)));
+        }
         while commits.try_recv().is_ok() {}
         sleep(BEFORE).await;
         let start = Instant::now();
@@ -114,6 +138,7 @@ pub(super) async fn strikes(
         }
         let gone = Instant::now();
         let seen = watch(&mut commits, victim, start, gone).await;
+        let missed = timeout_at(gone + PATIENCE, last(missing)).await;
         match blow {
             Blow::Kill => drop(cluster.bring_back(victim).await?),
             Blow::Pause => {
@@ -121,9 +146,33 @@ pub(super) async fn strikes(
                 cluster.wait_caught_up(victim).await?;
             }
         }
-        all.push(seen?);
+        let (gap, commits) = seen?;
+        let unmissed = || Failure::new(Code::CheckFailed, "not all survivors say that it is gone");
+        let missed = missed.ok().flatten().ok_or_else(unmissed)? - start;
+        all.push(Strike { gap, missed, commits });
     }
     Ok(Strikes { blow, all })
+}
+
+/// When a node said that it no longer hears the one of this name; none if its events end before.
+async fn missed(mut events: Happenings, name: String) -> Option<Instant> {
+    while let Ok(Some(event)) = events.next().await {
+        let peer =
+            (event.name == "peer").then(|| PeerEvent::deserialize(event.data).ok()).flatten();
+        if peer.is_some_and(|peer| peer.name == name && peer.status != NodeStatus::Online) {
+            return Some(Instant::now());
+        }
+    }
+    None
+}
+
+/// The last of these moments.
+async fn last(mut moments: JoinSet<Option<Instant>>) -> Option<Instant> {
+    let mut last = None;
+    while let Some(moment) = moments.join_next().await {
+        last = last.max(Some(moment.ok().flatten()?));
+    }
+    last
 }
 
 /// Notes commits at survivors until a while after the log goes on.
@@ -132,7 +181,7 @@ async fn watch(
     victim: usize,
     start: Instant,
     gone: Instant,
-) -> Result<Strike, Failure> {
+) -> Result<(Duration, Vec<i64>), Failure> {
     let (mut gap, mut noted) = (None, Vec::new());
     let mut deadline = gone + PATIENCE;
     while let Ok(Some(commit)) = timeout_at(deadline, commits.recv()).await {
@@ -150,7 +199,7 @@ async fn watch(
         }
     }
     let what = || Failure::new(Code::CheckFailed, format!("the log stood still for {PATIENCE:?}"));
-    Ok(Strike { gap: gap.ok_or_else(what)?, commits: noted })
+    Ok((gap.ok_or_else(what)?, noted))
 }
 
 /// Proposes through one node, over one connection after the other.

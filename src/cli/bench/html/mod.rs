@@ -12,6 +12,7 @@ use crate::cli::bench::plan::Plan;
 use crate::cli::bench::report::{self, load, mib, seconds, span};
 use crate::cli::bench::run::Measured;
 use crate::cli::bench::stage::Stage;
+use crate::cli::bench::strike::reached;
 use crate::sim::escaped;
 
 const STYLE: &str = include_str!("page.css");
@@ -200,6 +201,7 @@ fn became(label: String, run: &Measured) -> Option<Vec<String>> {
 /// Memory, filled logs, and how long the log stood still.
 fn clusters(stages: &[Stage]) -> String {
     let (mut held, mut filled, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
+    let mut told = Vec::new();
     for stage in stages {
         let label = escaped(&report::stage(stage));
         for (at, after) in &stage.after {
@@ -229,14 +231,35 @@ fn clusters(stages: &[Stage]) -> String {
             let mut row = vec![label.clone(), report::blow(strikes.blow).to_owned()];
             row.push(strikes.all.len().to_string());
             row.extend([0.0, 0.5, 0.9, 1.0].map(|share| span(strikes.gap(share))));
+            row.extend([0.5, 1.0].map(|share| span(strikes.missed(share))));
             gaps.push(row);
+        }
+        if let Some(it) = &stage.told {
+            let mut row = vec![label.clone(), format!("{} B", it.bytes), it.took.len().to_string()];
+            row.extend([0.0, 0.5, 0.9, 1.0].map(|share| span(reached(&it.took, share))));
+            told.push(row);
         }
     }
     let mut out = String::new();
     if !gaps.is_empty() {
-        let head = ["cluster", "blow", "times", "least", "median", "p90", "most"];
-        let note = "From just before the blow to the first commit, told by a survivor, of what was proposed when the proposer was gone.";
+        let head = [
+            "cluster",
+            "blow",
+            "times",
+            "least",
+            "median",
+            "p90",
+            "most",
+            "missed by all, median",
+            "most",
+        ];
+        let note = "From just before the blow to the first commit, told by a survivor, of what was proposed when the proposer was gone; and until all survivors said that they no longer hear it.";
         out += &table("How long the log stands still", &head, &gaps, note);
+    }
+    if !told.is_empty() {
+        let head = ["cluster", "text", "times", "least", "median", "p90", "most"];
+        let note = "From the request at one node, over HTTP, until all others have said that they have it.";
+        out += &table("A text to everyone", &head, &told, note);
     }
     if !filled.is_empty() {
         let head = [

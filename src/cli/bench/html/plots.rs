@@ -199,7 +199,7 @@ mod tests {
             let after = (20_000..120_000).step_by(1_000);
             let all = (-50_000..0).step_by(1_000).chain(after);
             let commits = all.flat_map(|at| std::iter::repeat_n(at, times)).collect();
-            Strike { gap: Duration::from_millis(20), commits }
+            Strike { gap: Duration::from_millis(20), missed: Duration::ZERO, commits }
         };
         let all = vec![strike(1), strike(1), strike(9)];
         let plot = around(&Strikes { blow: Blow::Kill, all });
