@@ -41,8 +41,8 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// What its records make; shows every entry that is committed by them, in order. No more than one batch and what the
-    /// log keeps is in memory.
+    /// What its records make; shows every entry that is committed by them, in order. Beside the file
+    /// itself, no more than one batch and what the log keeps is in memory.
     pub(super) fn run(
         &self,
         settings: &Settings,
