@@ -16,10 +16,6 @@ use crate::types::{Position, Slot};
 /// synced, what a crash takes away here is written again from there.
 const GATHERED_MAX: usize = 64 * 1024;
 
-/// How much is written before the system is asked to bring it to the disk. Left to the sync before the journal's next
-/// generation, all of a generation would wait for the disk then, and every commit with it.
-const LAGGING_MAX: u64 = 256 * 1024;
-
 /// Reads committed entries, from any thread, while the log grows.
 #[derive(Clone, Debug)]
 pub struct Reader<D: Disk> {
@@ -147,8 +143,6 @@ pub(super) struct Chain<D: Disk> {
     buffer: Vec<u8>,
     /// Where the buffer belongs.
     written: u64,
-    /// Up to where the system was asked to bring it to the disk.
-    begun: u64,
     /// Files with unsynced bytes; the directory too if `has_new_names`.
     unsynced: Vec<(Slot, D::File)>,
     has_new_names: bool,
@@ -206,7 +200,6 @@ impl<D: Disk> Chain<D> {
             segment_bytes,
             active,
             written: outline.end,
-            begun: outline.end,
             outline,
             buffer: Vec::with_capacity(GATHERED_MAX),
             unsynced: Vec::new(),
@@ -285,7 +278,7 @@ impl<D: Disk> Chain<D> {
         let file = self.reader.disk.create(&segment::name(first)).map_err(io)?;
         self.has_new_names = !mutant::is(Mutant::SegmentNameNotSynced);
         self.outline = Outline::new(parent);
-        (self.written, self.begun) = (0, 0);
+        self.written = 0;
         segment::put_header(&mut self.buffer, parent);
         let mut index = self.index();
         index.segments.push((first, self.outline.clone()));
@@ -317,12 +310,11 @@ impl<D: Disk> Chain<D> {
         if self.unsynced.last().is_none_or(|(unsynced, _)| unsynced != first) {
             self.unsynced.push((*first, file.clone()));
         }
+        // Left to the sync before the journal's next generation, all of one would wait for the disk then, and every
+        // commit with it.
+        file.begin_writing(self.written, self.buffer.len() as u64);
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
-        if self.written - self.begun >= LAGGING_MAX {
-            file.begin_writing(self.begun, self.written - self.begun);
-            self.begun = self.written;
-        }
         let mut index = self.index();
         let (_, known) = index.segments.last_mut().expect("an active segment is in the index");
         let new_points = &self.outline.points[known.points.len()..];
