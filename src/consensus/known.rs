@@ -9,7 +9,7 @@ use crate::types::{ProposalId, Slot};
 /// The ids of the committed proposals that are remembered, each with the slot that took effect.
 /// Made from the log alone, so that every node answers alike.
 ///
-/// A ring of ids in slot order, and an open-addressed index over it (linear probing, half empty at least). Clients
+/// A ring of ids in slot order, and an open-addressed index over it (linear probing, at most five eighths full). Clients
 /// choose ids: `key`, which they do not know, keeps them from choosing those that share a place.
 #[derive(Clone, Debug)]
 pub struct Known {
@@ -61,7 +61,6 @@ impl Known {
         {
             return Some(before);
         }
-        // The usual table is a power of two itself: it stands at half, not beyond.
         if 8 * (self.ages.len() + 1) > 5 * self.places.len() {
             self.grow();
         }

@@ -30,7 +30,9 @@ pub(super) async fn texts(
     let client = cluster.up().next().expect("a majority is up").clone();
     let mut took = Vec::with_capacity(times);
     for number in 0..FIRST + times {
-        let request = MessageRequest { to: None, text: format!("{number:0bytes$}") };
+        let digits = number.to_string();
+        let text = "0".repeat(bytes.saturating_sub(digits.len())) + &digits;
+        let request = MessageRequest { to: None, text };
         let start = Instant::now();
         let delivered = client.send(&request).await.map_err(told(&client))?;
         if number >= FIRST {
