@@ -26,7 +26,7 @@ pub const JSON_DEPTH_MAX: usize = 32;
 /// written would otherwise leave none to lead in.
 pub const ROUNDS_AHEAD_MAX: u64 = 1 << 32;
 
-/// The most members an epoch may have: every vote goes to everybody.
+/// The most members an epoch may have: every entry goes from the proposer to each.
 pub const MEMBERS_MAX: usize = 64;
 
 /// How far a proposer may run ahead of the commit, in entries: bounds every buffer

@@ -237,9 +237,11 @@ fn body() -> impl Strategy<Value = consensus::Body> {
     let round = || small().prop_map(Round);
     let contents = || prop::collection::vec(content(), 0..4);
     prop_oneof![
-        (round(), position(), position()).prop_map(|(round, voted, committed)| {
-            Body::Vote(consensus::Vote { round, voted, committed })
-        }),
+        (round(), position(), position(), prop::option::of(1..64_usize)).prop_map(
+            |(round, voted, committed, counted)| {
+                Body::Vote(consensus::Vote { round, voted, committed, counted })
+            }
+        ),
         round().prop_map(|round| Body::Prepare(consensus::Prepare { round })),
         (round(), prop::option::of(round()), position(), position()).prop_map(
             |(round, accepted, last, committed)| {

@@ -73,7 +73,7 @@ fn submit(count: usize) -> Body {
 }
 
 fn vote() -> Body {
-    Body::Vote(Vote { round: Round(7), voted: position(100_000), committed: position(99_900) })
+    Body::Vote(Vote::new(Round(7), position(100_000), position(99_900)))
 }
 
 fn beat() -> HeartBeat {

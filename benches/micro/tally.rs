@@ -19,7 +19,7 @@ pub(crate) fn a_vote(criterion: &mut Criterion) {
     for members in [3_u128, 9] {
         let (mut machine, voted) = leading(members);
         let from = NodeId::from_u128(members);
-        let vote = Vote { round: Round(0), voted, committed: voted };
+        let vote = Vote::new(Round(0), voted, voted);
         group.bench_function(BenchmarkId::new("members", members), |bencher| {
             bencher.iter(|| machine.step(Time::ZERO, said(from, black_box(vote))));
         });
@@ -55,7 +55,7 @@ fn leading(members: u128) -> (Machine, Position) {
     }
     let voted = machine.state().last();
     for from in (2..=members).map(NodeId::from_u128) {
-        let vote = Vote { round: Round(0), voted, committed: Position::GENESIS };
+        let vote = Vote::new(Round(0), voted, Position::GENESIS);
         step(&mut machine, said(from, vote));
     }
     assert_eq!(machine.state().committed, voted, "all members have voted for it");

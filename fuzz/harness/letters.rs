@@ -25,11 +25,11 @@ impl Writer {
     /// A statement to a node that stands where `state` says.
     pub fn message(&mut self, script: &mut Script<'_>, state: &State) -> Message {
         let body = match script.below(16) {
-            0..=2 => Body::Vote(Vote {
-                round: self.round(script, state),
-                voted: self.position(script, state),
-                committed: self.position(script, state),
-            }),
+            0..=2 => Body::Vote(Vote::new(
+                self.round(script, state),
+                self.position(script, state),
+                self.position(script, state),
+            )),
             3 => Body::Prepare(Prepare { round: self.round(script, state) }),
             4 | 5 => Body::Promise(Promise {
                 round: self.round(script, state),

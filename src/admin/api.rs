@@ -70,7 +70,7 @@ pub enum ProposeOutcome {
         slot: Slot,
         /// The hash of its entry, which names the whole log up to it.
         hash: Digest,
-        /// Votes counted here when the commit was found; none if it was learned.
+        /// Votes counted when the commit was found; none if it was learned.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         votes: Option<Votes>,
         /// The round whose votes made it.

@@ -11,7 +11,9 @@ use crate::consensus::proposals::{Pending, Queue};
 use crate::consensus::reads::Reads;
 use crate::consensus::role::Role;
 use crate::consensus::tally::Tally;
-use crate::consensus::{Body, Effects, EpochConfig, Event, Halt, Record, Settings, State, To};
+use crate::consensus::{
+    Body, Effects, EpochConfig, Event, Halt, Record, Settings, State, To, Vote,
+};
 use crate::mutant::{self, Mutant};
 use crate::types::{Epoch, NodeId, Position, ProposalId, Round, Slot, Time};
 
@@ -30,6 +32,8 @@ pub struct Machine {
     pub(super) view: View,
     pub(super) others: Others,
     pub(super) tally: Tally,
+    /// What the tally amounted to last, and how many votes made it.
+    pub(super) counted: Option<(Position, usize)>,
     pub(super) catchup: Catchup,
     pub(super) delivery: Delivery,
     pub(super) pending: Pending,
@@ -103,6 +107,8 @@ pub(super) struct Found {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) vote: Option<(Round, Position)>,
+    /// As the proposer of its round, to everybody (R7).
+    pub(super) told: Option<Vote>,
     pub(super) promise: Option<(Round, Position, Position)>,
     pub(super) suspects: Option<Round>,
     /// Whose start was told to the host.
@@ -160,6 +166,7 @@ impl Machine {
             view: View { round, led: false, shown: now },
             others: Others::default(),
             tally: Tally::default(),
+            counted: None,
             catchup: Catchup::default(),
             delivery: Delivery { delivered, ..Delivery::default() },
             pending: Pending::default(),
@@ -204,7 +211,7 @@ impl Machine {
         (self.delivery.delivered, self.halted, self.urgent).hash(hasher);
         (&self.queue, &self.known).hash(hasher);
         self.pending.len().hash(hasher);
-        (self.said.vote, self.said.promise).hash(hasher);
+        (self.said.vote, self.said.told, self.said.promise).hash(hasher);
     }
 
     pub(super) fn config(&self) -> Option<&EpochConfig> {

@@ -76,6 +76,16 @@ pub struct Vote {
     pub voted: Position,
     /// What the sender knows to be committed.
     pub committed: Position,
+    /// How many members' votes of this round committed that, where the sender counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<usize>,
+}
+
+impl Vote {
+    /// A vote of a member that did not count.
+    pub fn new(round: Round, voted: Position, committed: Position) -> Self {
+        Self { round, voted, committed, counted: None }
+    }
 }
 
 /// See [`Body::Prepare`].

@@ -1,4 +1,4 @@
-//! Counting votes (R8). Every node counts for itself.
+//! Counting votes (R8): every node counts those that reach it, in votes and heartbeats.
 //!
 //! A vote is cumulative and stays true once cast, so per member only the highest is kept:
 //! the table has one line per member, whatever arrives. A map by member, never a counter:

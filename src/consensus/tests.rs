@@ -9,6 +9,7 @@ mod lies;
 mod rules;
 mod speaking;
 mod suspecting;
+mod voting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -414,7 +415,7 @@ fn a_statement_of_the_last_round_ends_nothing() {
     table.settle();
     let far = Round(limits::INTEGER_MAX);
     let at = Position::GENESIS;
-    let body = Body::Vote(Vote { round: far, voted: at, committed: at });
+    let body = Body::Vote(Vote::new(far, at, at));
     let message = Message { epoch: Epoch(1), body };
     let beat = table.seats[&node(3)].machine.beat(table.now).unwrap();
     table.kill(node(3));

@@ -123,26 +123,55 @@ impl Machine {
         self.say(fx, To::One(to), Body::Refuse(refuse));
     }
 
-    /// R7: what the last sync covered, to everybody and to the own tally.
+    /// R7: what the last sync covered, to the own tally and to the round's proposer. The proposer
+    /// itself speaks to everybody.
     pub(super) fn vote(&mut self, now: Time, fx: &mut Effects) {
         let announced = self.durable.announced();
         let Some(round) = announced.accepted else { return };
-        if announced.epoch != Some(self.epoch()) || self.said.vote == Some((round, announced.voted))
-        {
+        let Some(config) = self.config() else { return };
+        if announced.epoch != Some(config.epoch) {
             return;
         }
-        self.said.vote = Some((round, announced.voted));
-        let vote = Vote { round, voted: announced.voted, committed: self.state.committed };
+        let proposer = config.proposer(round);
+        let vote = Vote::new(round, announced.voted, self.state.committed);
+        if self.said.vote != Some((round, vote.voted)) {
+            self.said.vote = Some((round, vote.voted));
+            if proposer != self.me {
+                self.say(fx, To::One(proposer), Body::Vote(vote));
+            }
+            if !mutant::is(Mutant::OwnVoteMissing) {
+                self.count(now, fx, self.me, vote.round, vote.voted);
+            }
+            if mutant::is(Mutant::OwnVoteTwice) {
+                self.vote_for_another(now, fx, vote);
+            }
+            if mutant::is(Mutant::AcknowledgedBeforeQuorum) {
+                self.acknowledge_too_early(fx, vote.voted);
+            }
+        }
+        if proposer == self.me {
+            self.tell_votes(fx, vote);
+        }
+    }
+
+    /// R7: the proposer's own vote where that is all that a member lacks which voted, too; elsewhere
+    /// what the votes here amount to, once they do.
+    fn tell_votes(&mut self, fx: &mut Effects, vote: Vote) {
+        let committed = self.state.committed;
+        let before = self.said.told.filter(|told| told.round == vote.round);
+        let two_are_enough = self.quorum() <= 2;
+        let is_told = |at: Position| {
+            before.is_some_and(|told| {
+                at.slot <= told.committed.slot || (two_are_enough && at.slot <= told.voted.slot)
+            })
+        };
+        if is_told(committed) && !(two_are_enough && !is_told(vote.voted)) {
+            return;
+        }
+        let counted = self.counted.filter(|(at, _)| *at == committed).map(|(_, votes)| votes);
+        let vote = Vote { committed, counted, ..vote };
+        self.said.told = Some(vote);
         self.say(fx, To::Everyone, Body::Vote(vote));
-        if !mutant::is(Mutant::OwnVoteMissing) {
-            self.count(now, fx, self.me, vote.round, vote.voted);
-        }
-        if mutant::is(Mutant::OwnVoteTwice) {
-            self.vote_for_another(now, fx, vote);
-        }
-        if mutant::is(Mutant::AcknowledgedBeforeQuorum) {
-            self.acknowledge_too_early(fx, vote.voted);
-        }
     }
 
     pub(super) fn on_vote(&mut self, now: Time, fx: &mut Effects, from: NodeId, vote: Vote) {
@@ -151,8 +180,17 @@ impl Machine {
         let round = if is_taken_for_current { self.view.round } else { vote.round };
         self.count(now, fx, from, round, vote.voted);
         self.others.committed(from, vote.committed);
-        self.on_commit(now, fx, from, vote.committed, None);
+        let found = self.counted_by(from, vote);
+        self.on_commit(now, fx, from, vote.committed, found);
         self.note_progress(from, Some(vote.round), vote.voted);
+    }
+
+    /// The votes that the proposer of their round counted for what it calls committed.
+    fn counted_by(&self, from: NodeId, vote: Vote) -> Option<Found> {
+        let config = self.config().filter(|config| config.proposer(vote.round) == from)?;
+        let can_be = |votes: &usize| (config.quorum()..=config.members.len()).contains(votes);
+        let votes = vote.counted.filter(can_be)?;
+        Some(Found { votes, round: vote.round })
     }
 
     /// R8.
@@ -186,6 +224,7 @@ impl Machine {
         match self.tally.add(config, from, round, voted) {
             Counted::Pending | Counted::Stale => {}
             Counted::Quorum { position, votes } => {
+                self.counted = Some((position, votes));
                 self.on_commit(now, fx, from, position, Some(Found { votes, round }));
             }
             Counted::Conflict { counted } => {

@@ -198,11 +198,7 @@ mod tests {
     #[test]
     fn a_repeated_statement_is_never_swallowed() {
         let mut dispatcher = Dispatcher::new(ME, Time::ZERO);
-        let vote = consensus::Vote {
-            round: Round(0),
-            voted: Position::GENESIS,
-            committed: Position::GENESIS,
-        };
+        let vote = consensus::Vote::new(Round(0), Position::GENESIS, Position::GENESIS);
         let said = consensus::Message { epoch: Epoch(1), body: consensus::Body::Vote(vote) };
         for _ in 0..2 {
             let arrival =

@@ -139,7 +139,7 @@ fn strangers_with_a_key_harm_nobody() {
         let forged = Position { slot: Slot(9_999), hash: quorate::types::Digest::new([6; 32]) };
         for round in 0..200 {
             let round = Round(round);
-            let vote = Vote { round, voted: forged, committed: forged };
+            let vote = Vote::new(round, forged, forged);
             wire.send(&peer.says(Body::Vote(vote)));
             let propose = Propose {
                 round,

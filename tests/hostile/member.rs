@@ -74,11 +74,7 @@ fn a_member_that_lies_stops_nobody() {
         let mut wire = liar.link(port).up();
         let text = format!("once {}", number());
         let data = liar.message(Payload::Data(text.as_str().into()));
-        let vote = liar.says(Body::Vote(Vote {
-            round: Round(0),
-            voted: Position::GENESIS,
-            committed: Position::GENESIS,
-        }));
+        let vote = liar.says(Body::Vote(Vote::new(Round(0), Position::GENESIS, Position::GENESIS)));
         let _drained = wire.drain();
         for _ in 0..5_000 {
             wire.send(&data);
@@ -118,7 +114,7 @@ fn a_member_that_lies_stops_nobody() {
         let far = Round(limits::INTEGER_MAX);
         let at = Position::GENESIS;
         let statements = [
-            Body::Vote(Vote { round: far, voted: at, committed: at }),
+            Body::Vote(Vote::new(far, at, at)),
             Body::Prepare(Prepare { round: far }),
             Body::Promise(Promise { round: far, accepted: Some(far), last: at, committed: at }),
             Body::Refuse(Refuse { promised: Some(far), committed: at }),
@@ -274,7 +270,7 @@ fn conflicting_votes_stop_the_node_that_sees_them_and_lose_nothing() {
         _ => None,
     });
     let other = Position { slot: voted.slot, ..forged(0) };
-    wire.send(&liar.says(Body::Vote(Vote { round, voted: other, committed: Position::GENESIS })));
+    wire.send(&liar.says(Body::Vote(Vote::new(round, other, Position::GENESIS))));
     let line = machines.processes[0].line("node.halted", |_| true);
     let why = line["why"].as_str().expect("a text").to_owned();
     assert!(why.contains(&liar.id().to_string()) && why.contains("node log"), "{why}");

@@ -46,7 +46,7 @@ fn a_proposer_runs_ahead_of_the_commit_by_the_window_or_by_one_entry_that_is_lar
             hand.sync();
             let voted = hand.machine.state().last();
             assert_eq!(voted.slot, Slot(ahead), "{settings:?}");
-            let vote = Vote { round: Round(0), voted, committed: Position::GENESIS };
+            let vote = Vote::new(Round(0), voted, Position::GENESIS);
             hand.hear(2, Body::Vote(vote));
             assert_eq!(hand.machine.state().committed, voted);
         }

@@ -87,7 +87,7 @@ fn a_commit_told_beside_earlier_entries_is_not_forgotten_though_its_teller_forge
 #[test]
 fn of_two_commits_that_are_missing_the_higher_is_waited_for() {
     let (mut hand, log) = behind();
-    let lower = Vote { round: Round(0), voted: log[1].position(), committed: log[1].position() };
+    let lower = Vote::new(Round(0), log[1].position(), log[1].position());
     hand.hear(2, Body::Vote(lower));
     let contents = log[1..].iter().map(|entry| entry.content().clone()).collect();
     let propose = Propose {
@@ -170,7 +170,7 @@ fn a_commit_says_how_long_its_own_entry_was_on_its_way() {
     }
     hand.sync();
     let voted = log[2].position();
-    let fx = hand.hear(1, Body::Vote(Vote { round: Round(0), voted, committed: voted }));
+    let fx = hand.hear(1, Body::Vote(Vote::new(Round(0), voted, voted)));
     let took = |event: &Event| match event {
         Event::Committed(commit) => Some(commit.took),
         _ => None,

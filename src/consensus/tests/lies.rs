@@ -150,7 +150,7 @@ fn two_votes_of_one_round_for_one_place_stop_who_counts_them() {
     let committed = commit(&table);
     let vote = |text: &str| {
         let voted = Entry::after(committed, content(8, text)).position();
-        (voted, Body::Vote(Vote { round: Round(0), voted, committed }))
+        (voted, Body::Vote(Vote::new(Round(0), voted, committed)))
     };
     let ((ours, one), (theirs, other)) = (vote("x"), vote("y"));
     assert_eq!(halts(&say(&mut table, 1, one)), []);
@@ -250,7 +250,7 @@ fn a_vote_for_more_than_the_proposer_holds_stops_it_before_and_after_its_record_
             assert!(standing.leading, "it leads again: nobody has told it otherwise");
         }
         let voted = commit(&table);
-        let vote = Vote { round: Round(0), voted, committed: Position::GENESIS };
+        let vote = Vote::new(Round(0), voted, Position::GENESIS);
         let message = Message { epoch: EPOCH, body: Body::Vote(vote) };
         let fx = step_first(&mut table, Input::Message { from: node(2), message });
         assert_eq!(halts(&fx), [Halt::Forgot { peer: node(2) }], "synced: {is_synced}");

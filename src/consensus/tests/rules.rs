@@ -24,7 +24,7 @@ fn alone_with_an_entry() -> (Table, Body) {
     table.settle();
     let voted = table.seats[&node(1)].machine.state().last();
     assert_eq!((voted.slot, table.seats[&node(1)].committed.len()), (Slot(1), 0));
-    (table, Body::Vote(Vote { round: Round(0), voted, committed: Position::GENESIS }))
+    (table, Body::Vote(Vote::new(Round(0), voted, Position::GENESIS)))
 }
 
 #[test]
@@ -83,12 +83,12 @@ fn a_vote_goes_no_further_than_what_the_message_proved() {
     let voted: Vec<_> = table
         .wires
         .iter()
-        .filter_map(|(from, _, message)| match &message.body {
-            Body::Vote(vote) if *from == node(2) => Some((vote.round, vote.voted)),
+        .filter_map(|(from, to, message)| match &message.body {
+            Body::Vote(vote) if *from == node(2) => Some((*to, vote.round, vote.voted)),
             _ => None,
         })
         .collect();
-    assert_eq!(voted, [(Round(0), entries[0].position()); 2], "one vote, to two others");
+    assert_eq!(voted, [(node(1), Round(0), entries[0].position())], "one vote, to the proposer");
 }
 
 #[test]
