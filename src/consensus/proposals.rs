@@ -15,6 +15,8 @@ use crate::types::{ProposalId, Round, Slot, Time};
 pub(super) struct Pending {
     by_order: BTreeMap<u64, Waiting>,
     order: BTreeMap<ProposalId, u64>,
+    /// Those that become void, by the slot that they must not stand behind.
+    bounded: BTreeSet<(Slot, u64)>,
     next: u64,
     /// All before this one were submitted in `round`.
     submitted: u64,
@@ -51,6 +53,7 @@ impl Pending {
         }
         self.weight += weight;
         self.order.insert(proposal.id, self.next);
+        self.bounded.extend(proposal.until.map(|until| (until, self.next)));
         self.by_order.insert(self.next, Waiting { proposal, since: now, submitted: None });
         self.next += 1;
         Ok(())
@@ -60,22 +63,22 @@ impl Pending {
     pub(super) fn done(&mut self, id: ProposalId) -> Option<Time> {
         let order = self.order.remove(&id)?;
         let waiting = self.by_order.remove(&order).expect("both tables hold the same proposals");
+        if let Some(until) = waiting.proposal.until {
+            self.bounded.remove(&(until, order));
+        }
         self.weight -= waiting.proposal.weight();
         Some(waiting.since)
     }
 
     /// Ends the wait for those that are void behind `committed`.
     pub(super) fn expire(&mut self, committed: Slot) -> Vec<ProposalId> {
-        let expired: Vec<_> = self
-            .by_order
-            .values()
-            .filter(|waiting| {
-                let is_ambiguous = waiting.submitted.is_some();
-                waiting.proposal.until.is_some_and(|until| until <= committed)
-                    || (is_ambiguous && mutant::is(Mutant::AmbiguousRejected))
-            })
-            .map(|waiting| waiting.proposal.id)
-            .collect();
+        let expired: Vec<_> = if mutant::is(Mutant::AmbiguousRejected) {
+            let ambiguous = self.by_order.values().filter(|waiting| waiting.submitted.is_some());
+            ambiguous.map(|waiting| waiting.proposal.id).collect()
+        } else {
+            let void = self.bounded.range(..=(committed, u64::MAX));
+            void.map(|(_, order)| self.by_order[order].proposal.id).collect()
+        };
         for id in &expired {
             self.done(*id);
         }

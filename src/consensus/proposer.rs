@@ -63,7 +63,7 @@ impl Machine {
         if self.queue.front().is_none() {
             return;
         }
-        let mut weight: usize = self.state.tail.behind(committed).map(Entry::weight).sum();
+        let mut weight = self.state.tail.weight_behind(committed);
         let mut last = self.state.last();
         let mut entries = Vec::new();
         while let Some(next) = self.queue.front() {
@@ -106,7 +106,7 @@ impl Machine {
             if progress.adopted || offered || !ready {
                 continue;
             }
-            let weight: usize = self.state.tail.behind(after.slot).map(Entry::weight).sum();
+            let weight = self.state.tail.weight_behind(after.slot);
             if weight > limits::FRAME_BYTES_MAX / 2 && after.slot < committed.slot {
                 continue;
             }

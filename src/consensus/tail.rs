@@ -1,24 +1,42 @@
 //! The part of the log in memory: from a little behind the commit to the tip.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use crate::consensus::Entry;
 use crate::types::{Position, Slot};
 
 /// A gapless run of entries that ends in the tip of the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default)]
 pub struct Tail {
     /// The position before the first entry held.
     before: Position,
-    /// The sum of the entries' weights.
-    weight: usize,
     entries: VecDeque<Entry>,
+    /// Of each entry: the weights of all that ever stood here up to it and before it, summed up.
+    sums: VecDeque<u64>,
+    /// The same up to `before`.
+    sum_before: u64,
+}
+
+/// The sums tell one way to the same entries from another, and nothing else.
+impl PartialEq for Tail {
+    fn eq(&self, other: &Self) -> bool {
+        (self.before, &self.entries) == (other.before, &other.entries)
+    }
+}
+
+impl Eq for Tail {}
+
+impl Hash for Tail {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (self.before, &self.entries).hash(hasher);
+    }
 }
 
 impl Tail {
     /// No entries in memory; the log ends in `before`.
     pub fn new(before: Position) -> Self {
-        Self { before, weight: 0, entries: VecDeque::new() }
+        Self { before, ..Self::default() }
     }
 
     /// The position before the first entry held.
@@ -45,6 +63,17 @@ impl Tail {
         self.entries.get(usize::try_from(index).ok()?)
     }
 
+    /// What all that is held behind `slot` weighs, in bytes.
+    pub(super) fn weight_behind(&self, slot: Slot) -> usize {
+        let total = self.sums.back().copied().unwrap_or(self.sum_before);
+        let index = slot.0.checked_sub(self.before.slot.0 + 1);
+        let until = match index.and_then(|index| usize::try_from(index).ok()) {
+            Some(index) => self.sums.get(index).copied().unwrap_or(total),
+            None => self.sum_before,
+        };
+        usize::try_from(total - until).expect("it is all in memory")
+    }
+
     /// Whether the log is known to pass through `position`.
     pub fn contains(&self, position: Position) -> bool {
         self.position(position.slot) == Some(position)
@@ -63,15 +92,16 @@ impl Tail {
     /// Drops what stands behind `slot`.
     pub(super) fn cut(&mut self, slot: Slot) {
         while self.entries.back().is_some_and(|entry| entry.slot() > slot) {
-            let cut = self.entries.pop_back().expect("looked at above");
-            self.weight -= cut.weight();
+            self.entries.pop_back();
+            self.sums.pop_back();
         }
     }
 
     /// Adds the entry that follows the tip.
     pub(super) fn push(&mut self, entry: Entry) {
         debug_assert_eq!(entry.slot(), self.last().slot.next(), "an entry follows the tip");
-        self.weight += entry.weight();
+        let sum = self.sums.back().copied().unwrap_or(self.sum_before);
+        self.sums.push_back(sum + entry.weight() as u64);
         self.entries.push_back(entry);
     }
 
@@ -80,11 +110,11 @@ impl Tail {
     pub(super) fn trim(&mut self, committed: Slot, slots_max: usize, weight_max: usize) {
         while let Some(oldest) = self.entries.front()
             && oldest.slot() <= committed
-            && (self.entries.len() > slots_max || self.weight > weight_max)
+            && (self.entries.len() > slots_max || self.weight_behind(self.before.slot) > weight_max)
         {
             self.before = oldest.position();
-            self.weight -= oldest.weight();
             self.entries.pop_front();
+            self.sum_before = self.sums.pop_front().expect("of each entry one");
         }
     }
 
@@ -152,5 +182,20 @@ mod tests {
             tail.trim(Slot(4), usize::MAX, weight_max);
             assert_eq!(tail.len(), left, "at most {weight_max} bytes");
         }
+    }
+
+    #[test]
+    fn what_stands_behind_a_slot_is_weighed_without_being_looked_at() {
+        let mut tail = tail(9);
+        tail.trim(Slot(2), 0, usize::MAX);
+        tail.cut(Slot(7));
+        for slot in 0..10 {
+            let weights = tail.behind(Slot(slot)).map(Entry::weight);
+            assert_eq!(tail.weight_behind(Slot(slot)), weights.sum::<usize>(), "behind {slot}");
+        }
+        let mut anew = Tail::new(tail.before());
+        tail.behind(Slot(0)).for_each(|entry| anew.push(entry.clone()));
+        assert_eq!(tail, anew, "though it came about otherwise");
+        assert_eq!(Tail::new(Position::GENESIS).weight_behind(Slot(0)), 0);
     }
 }

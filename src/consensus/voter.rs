@@ -165,7 +165,7 @@ impl Machine {
                 at.slot <= told.committed.slot || (two_are_enough && at.slot <= told.voted.slot)
             })
         };
-        if is_told(committed) && !(two_are_enough && !is_told(vote.voted)) {
+        if is_told(committed) && (is_told(vote.voted) || !two_are_enough) {
             return;
         }
         let counted = self.counted.filter(|(at, _)| *at == committed).map(|(_, votes)| votes);

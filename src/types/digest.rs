@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
@@ -31,7 +33,6 @@ impl Digest {
     }
 
     fn hex<'b>(&self, buffer: &'b mut [u8; 64]) -> &'b str {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         for (pair, byte) in buffer.chunks_exact_mut(2).zip(self.0) {
             pair[0] = DIGITS[usize::from(byte >> 4)];
             pair[1] = DIGITS[usize::from(byte & 15)];
@@ -39,6 +40,17 @@ impl Digest {
         std::str::from_utf8(buffer).expect("hex digits are ASCII")
     }
 }
+
+/// What each byte is worth as a lower-case hex digit; more than fifteen if it is none.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [0xff; 256];
+    let mut worth = 0;
+    while worth < 16 {
+        nibbles[DIGITS[worth] as usize] = worth as u8;
+        worth += 1;
+    }
+    nibbles
+};
 
 /// The text is not 64 lower-case hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -49,19 +61,15 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        fn nibble(digit: u8) -> Result<u8, DigestError> {
-            match digit {
-                b'0'..=b'9' => Ok(digit - b'0'),
-                b'a'..=b'f' => Ok(digit - b'a' + 10),
-                _ => Err(DigestError),
-            }
-        }
         let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| DigestError)?;
         let mut bytes = [0; 32];
+        let mut odd = 0;
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+            let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
+            odd |= high | low;
+            *byte = high << 4 | low;
         }
-        Ok(Self(bytes))
+        if odd > 0xf { Err(DigestError) } else { Ok(Self(bytes)) }
     }
 }
 

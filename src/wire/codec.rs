@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -40,7 +40,7 @@ pub fn encode(message: &Message) -> Result<Bytes, FrameError> {
         timestamp: message.timestamp,
     };
     frame::enclose(|buffer| {
-        serde_json::to_writer(buffer.writer(), &envelope)
+        serde_json::to_writer(buffer, &envelope)
             .expect("a message has string keys and memory does not fail to be written");
     })
 }

@@ -3,11 +3,16 @@
 //! The length is an unsigned 32-bit big-endian integer and does not count itself. It is checked as
 //! soon as its four bytes are there, before anything is allocated for what it announces.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::cell::RefCell;
+
+use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, LengthDelimitedCodec};
 
 use crate::limits;
 use crate::mutant::{self, Mutant};
+
+/// How much room for a frame under way is kept at most.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
 
 /// Bytes of the length.
 pub const HEAD_BYTES: usize = 4;
@@ -101,22 +106,28 @@ impl FrameDecoder {
     }
 }
 
-/// A whole frame around the JSON that `write` puts into the buffer.
+/// A whole frame around the JSON that `write` adds to the buffer, which a thread keeps from one to the next.
 ///
 /// # Errors
 /// [`FrameError::Oversized`] if it is longer than [`limits::FRAME_BYTES_MAX`].
-pub(super) fn enclose(write: impl FnOnce(&mut BytesMut)) -> Result<Bytes, FrameError> {
-    let mut frame = BytesMut::with_capacity(512);
-    frame.put_u32(0);
-    write(&mut frame);
-    let length = frame.len() - HEAD_BYTES;
-    match u32::try_from(length) {
-        Ok(head) if length <= limits::FRAME_BYTES_MAX => {
-            frame[..HEAD_BYTES].copy_from_slice(&head.to_be_bytes());
-            Ok(frame.freeze())
-        }
-        _ => Err(FrameError::Oversized { length: length as u64, max: limits::FRAME_BYTES_MAX }),
+pub(super) fn enclose(write: impl FnOnce(&mut Vec<u8>)) -> Result<Bytes, FrameError> {
+    thread_local! {
+        static KEPT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
+    KEPT.with_borrow_mut(|frame| {
+        frame.clear();
+        frame.shrink_to(KEPT_BYTES_MAX);
+        frame.extend([0; HEAD_BYTES]);
+        write(frame);
+        let length = frame.len() - HEAD_BYTES;
+        match u32::try_from(length) {
+            Ok(head) if length <= limits::FRAME_BYTES_MAX => {
+                frame[..HEAD_BYTES].copy_from_slice(&head.to_be_bytes());
+                Ok(Bytes::copy_from_slice(frame))
+            }
+            _ => Err(FrameError::Oversized { length: length as u64, max: limits::FRAME_BYTES_MAX }),
+        }
+    })
 }
 
 #[cfg(test)]
