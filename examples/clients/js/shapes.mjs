@@ -99,7 +99,7 @@ const payloads = new Map([
     "Consensus",
     record({
       epoch: uint(),
-      "vote?": record({ round: uint(), voted: position, committed: position }),
+      "vote?": record({ round: uint(), voted: position, committed: position, "counted?": uint() }),
       "prepare?": record({ round: uint() }),
       "promise?": record({ round: uint(), "accepted?": uint(), last: position, committed: position }),
       "propose?": record({ round: uint(), after: position, entries, committed: position, "adopt?": bool }),

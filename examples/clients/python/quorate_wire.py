@@ -247,7 +247,7 @@ _PAYLOADS: dict[str, Shape] = {
     "HeartBeat": _record({"peers": _BEAT, "log?": _LOG}),
     "Consensus": _record({
         "epoch": _uint(),
-        "vote?": _record({"round": _uint(), "voted": _POSITION, "committed": _POSITION}),
+        "vote?": _record({"round": _uint(), "voted": _POSITION, "committed": _POSITION, "counted?": _uint()}),
         "prepare?": _record({"round": _uint()}),
         "promise?": _record({
             "round": _uint(), "accepted?": _uint(), "last": _POSITION, "committed": _POSITION,
