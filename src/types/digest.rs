@@ -52,6 +52,17 @@ const NIBBLES: [u8; 256] = {
     nibbles
 };
 
+/// Fills `bytes` from twice as many lower-case hex digits. False if `text` is anything else.
+pub(crate) fn read_hex(text: &str, bytes: &mut [u8]) -> bool {
+    let mut odd = 0;
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
+        odd |= high | low;
+        *byte = high << 4 | low;
+    }
+    text.len() == 2 * bytes.len() && odd <= 0xf
+}
+
 /// The text is not 64 lower-case hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a digest: 64 lower-case hex digits are expected")]
@@ -61,15 +72,8 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| DigestError)?;
         let mut bytes = [0; 32];
-        let mut odd = 0;
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
-            odd |= high | low;
-            *byte = high << 4 | low;
-        }
-        if odd > 0xf { Err(DigestError) } else { Ok(Self(bytes)) }
+        if read_hex(text, &mut bytes) { Ok(Self(bytes)) } else { Err(DigestError) }
     }
 }
 
@@ -106,5 +110,23 @@ impl<'de> Deserialize<'de> for Digest {
             }
         }
         deserializer.deserialize_str(Hex)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_reads_as_it_is_written_and_one_odd_digit_spoils_it() {
+        let text = "0123456789abcdef".repeat(4);
+        assert_eq!(text.parse::<Digest>().unwrap().to_string(), text);
+        for at in 0..text.len() {
+            for odd in ["A", "g", "/", ":", " ", ""] {
+                let text = format!("{}{odd}{}", &text[..at], &text[at + 1..]);
+                assert_eq!(text.parse::<Digest>(), Err(DigestError), "{text}");
+            }
+        }
+        assert_eq!(format!("{text}00").parse::<Digest>(), Err(DigestError));
     }
 }

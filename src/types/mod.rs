@@ -7,6 +7,7 @@ mod time;
 mod value;
 
 pub use digest::Digest;
+pub(crate) use digest::read_hex;
 pub use id::{MessageId, NodeId, ProposalId};
 pub use position::{Epoch, Position, Round, Slot};
 pub use time::Time;

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::types::read_hex;
+
 /// `N` bytes that messages carry as `2 N` lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hex<const N: usize>(pub [u8; N]);
@@ -20,20 +22,9 @@ impl<const N: usize> FromStr for Hex<N> {
     type Err = HexError;
 
     fn from_str(text: &str) -> Result<Self, HexError> {
-        fn nibble(digit: u8) -> Option<u8> {
-            match digit {
-                b'0'..=b'9' => Some(digit - b'0'),
-                b'a'..=b'f' => Some(digit - b'a' + 10),
-                _ => None,
-            }
-        }
-        let error = HexError { expected: 2 * N };
         let mut bytes = [0; N];
-        if text.len() != 2 * N {
-            return Err(error);
-        }
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = nibble(pair[0]).ok_or(error)? << 4 | nibble(pair[1]).ok_or(error)?;
+        if !read_hex(text, &mut bytes) {
+            return Err(HexError { expected: 2 * N });
         }
         Ok(Self(bytes))
     }
@@ -82,7 +73,7 @@ mod tests {
     #[test]
     fn what_is_no_hex_is_refused_with_what_is_expected() {
         let expected = "6 lower-case hex digits are expected";
-        for text in ["", "00000", "0000000", "00000g", "00000A", "é0000"] {
+        for text in ["", "00000", "0000000", "00000g", "0000g0", "00000A", "é0000"] {
             let error = text.parse::<Hex<3>>().expect_err(text);
             assert_eq!(error.to_string(), expected, "{text:?}");
             let error = serde_json::from_str::<Hex<3>>(&format!("{text:?}")).expect_err(text);
