@@ -111,7 +111,7 @@ fn run(disk: &MemoryDisk, seed: u64, stop: Option<u64>, skip: u64) -> (Vec<State
             break;
         }
         if scribe.roll(3) > 0 {
-            if log.sync().is_err() {
+            if log.sync().and_then(|()| log.tidy()).is_err() {
                 break;
             }
             synced = states.len() - 1;

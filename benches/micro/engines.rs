@@ -20,6 +20,10 @@ impl Log for Nothing {
         Ok(())
     }
 
+    fn tidy(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+
     fn read(&mut self, _: Slot, _: Slot, _: usize) -> Result<Vec<Entry>, LogError> {
         Ok(Vec::new())
     }

@@ -113,6 +113,7 @@ pub(crate) fn a_batch(criterion: &mut Criterion) {
                         if is_synced {
                             own.log.sync().unwrap();
                         }
+                        own.log.tidy().unwrap();
                         let took = start.elapsed();
                         if batch % SYNCED_EVERY == 0 {
                             own.log.sync().unwrap();

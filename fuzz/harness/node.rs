@@ -303,6 +303,7 @@ impl Host {
 
     fn sync(&mut self, is_told: bool) {
         self.log.sync().expect("memory is there");
+        self.log.tidy().expect("memory is there");
         let Some((through, state)) = self.appended.pop() else { return };
         self.appended.clear();
         self.appended.push((through, state.clone()));

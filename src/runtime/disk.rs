@@ -179,10 +179,11 @@ fn run<L: Log>(
         } else if through.is_some() {
             hint_since.get_or_insert_with(Instant::now);
         }
-        if let Some(through) = through
-            && reports.blocking_send(Report::Synced { through, took }).is_err()
-        {
-            break;
+        if let Some(through) = through {
+            if reports.blocking_send(Report::Synced { through, took }).is_err() {
+                break;
+            }
+            log.tidy()?;
         }
         for reading in reads {
             read(log, reading, reports)?;
@@ -246,6 +247,10 @@ mod tests {
             let _ = self.deeds.send(Deed::Sync);
             self.allowed.recv().expect("the test lives");
             self.failure.clone().map_or(Ok(()), Err)
+        }
+
+        fn tidy(&mut self) -> Result<(), LogError> {
+            Ok(())
         }
 
         fn read(&mut self, _: Slot, _: Slot, _: usize) -> Result<Vec<Entry>, LogError> {
@@ -325,6 +330,41 @@ mod tests {
         assert!(bench.reports.try_recv().is_err());
         bench.allow.send(()).unwrap();
         assert_eq!(bench.synced(), 1);
+    }
+
+    /// A log that takes its time where nobody waits.
+    struct Untidy(Receiver<()>);
+
+    impl Log for Untidy {
+        fn append(&mut self, _: &[Record]) -> Result<(), LogError> {
+            Ok(())
+        }
+
+        fn sync(&mut self) -> Result<(), LogError> {
+            Ok(())
+        }
+
+        fn tidy(&mut self) -> Result<(), LogError> {
+            self.0.recv_timeout(PATIENCE).expect("the report comes first");
+            Ok(())
+        }
+
+        fn read(&mut self, _: Slot, _: Slot, _: usize) -> Result<Vec<Entry>, LogError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn what_is_durable_is_reported_before_the_log_is_tidied() {
+        let (go_on, gate) = sync_channel(1);
+        let (disk, mut reports) = Disk::start(Untidy(gate), Arc::new(Metrics::new())).unwrap();
+        for batch in [1, 2] {
+            let records = vec![promise(batch)];
+            assert!(disk.push(Job::Persist { batch, records }).is_ok());
+            let reported = reports.blocking_recv();
+            assert!(matches!(reported, Some(Report::Synced { through, .. }) if through == batch));
+            go_on.send(()).unwrap();
+        }
     }
 
     #[test]

@@ -119,9 +119,13 @@ impl Cluster {
         }
         let told = Happening::Told { node, life, through, took };
         self.happen(told);
-        if self.lives(node, life) {
-            self.write(node);
+        if !self.lives(node, life) {
+            return;
         }
+        if let Err(error) = self.nodes[node].disk.tidy() {
+            return self.stop_for_disk(node, &error);
+        }
+        self.write(node);
     }
 
     /// One message leaves. False if the process did not outlive that.

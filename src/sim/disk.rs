@@ -115,6 +115,11 @@ impl Disk {
         self.log().append(records)
     }
 
+    /// Does what nobody waits for.
+    pub(super) fn tidy(&mut self) -> Result<(), LogError> {
+        self.log().tidy()
+    }
+
     /// Makes everything durable that was appended.
     pub(super) fn sync(&mut self) -> Result<(), LogError> {
         self.log().sync()

@@ -233,6 +233,11 @@ impl<D: Disk> Chain<D> {
         }
     }
 
+    /// The last slot that was added, written or not.
+    pub(super) fn end(&self) -> Slot {
+        self.outline.last.slot
+    }
+
     pub(super) fn reader(&self) -> &Reader<D> {
         &self.reader
     }

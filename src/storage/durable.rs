@@ -60,7 +60,6 @@ impl<D: Disk> DurableLog<D> {
     }
 
     fn add(&mut self, records: &[Record]) -> Result<(), LogError> {
-        let committed = self.state.committed.slot;
         let mut placed = Vec::with_capacity(records.len());
         for record in records {
             let record = recovery::behind(self.state.tail.before(), record);
@@ -68,24 +67,33 @@ impl<D: Disk> DurableLog<D> {
             self.state.apply(&record)?;
             placed.push((record, tip));
         }
-        let fits = self.journal.append(placed.iter().map(|(record, tip)| (&**record, *tip)));
-        let through = self.state.committed.slot;
-        let entries = self.state.tail.behind(committed);
-        self.chain.append(entries.take_while(|entry| entry.slot() <= through))?;
-        match fits {
-            Ok(()) => self.journal.write_if_much()?,
+        match self.journal.append(placed.iter().map(|(record, tip)| (&**record, *tip))) {
+            Ok(()) => self.journal.write_if_much(),
             Err(Full) => {
+                self.extend_chain()?;
                 self.chain.flush()?;
                 if !mutant::is(Mutant::CommitAheadOfEntries) {
                     self.chain.sync()?;
                 }
                 let snapshot = Snapshot::new(&self.state, self.chain.mark());
                 self.journal.begin_next(&snapshot)?;
+                self.forget();
+                Ok(())
             }
         }
+    }
+
+    /// Brings what is committed to the chain.
+    fn extend_chain(&mut self) -> Result<(), LogError> {
+        let through = self.state.committed.slot;
+        let entries = self.state.tail.behind(self.chain.end());
+        self.chain.append(entries.take_while(|entry| entry.slot() <= through))
+    }
+
+    /// Forgets what is in the chain and no record refers to.
+    fn forget(&mut self) {
         let Settings { retained_slots, retained_bytes, .. } = self.settings;
         self.state.trim(self.settled[0], 2 * retained_slots, 2 * retained_bytes);
-        Ok(())
     }
 
     /// Does nothing more once something failed.
@@ -118,6 +126,14 @@ impl<D: Disk> Log for DurableLog<D> {
         })
     }
 
+    fn tidy(&mut self) -> Result<(), LogError> {
+        self.latch(|log| {
+            log.extend_chain()?;
+            log.forget();
+            log.journal.make_room()
+        })
+    }
+
     fn read(
         &mut self,
         from: Slot,
@@ -125,6 +141,7 @@ impl<D: Disk> Log for DurableLog<D> {
         weight_max: usize,
     ) -> Result<Vec<Entry>, LogError> {
         self.latch(|log| {
+            log.extend_chain()?;
             log.chain.flush()?;
             log.chain.reader().read(from, through, weight_max)
         })

@@ -27,6 +27,9 @@ const FIRST_BYTES: u64 = 1 << 20;
 /// How much is written at a time where much is written.
 const CHUNK: usize = 1 << 20;
 
+/// How much room for the next generation is made at a time.
+const ROOM_BYTES: u64 = 256 << 10;
+
 /// Lengths of files are multiples of this.
 const PAGE: u64 = 4096;
 
@@ -193,6 +196,8 @@ pub(super) struct Journal<D: Disk> {
     file: D::File,
     len: u64,
     which: usize,
+    /// The other file, with its length: the next generation goes there.
+    other: (D::File, u64),
     generation: u64,
     salt: u64,
     /// Frames that are not written yet; they belong at `written`.
@@ -226,9 +231,7 @@ impl<D: Disk> Journal<D> {
 
         let which = index(generation);
         let io = |action| LogError::io(action, disk.path(NAMES[which]));
-        if generation == 1 {
-            make_other(disk, NAMES[1 - which])?;
-        }
+        let other = other(disk, NAMES[1 - which], generation)?;
         // Room for as much again, or every batch would begin a generation.
         let needed = (2 * bytes.len() as u64).next_multiple_of(PAGE);
         let (file, len, is_new) = match disk.open(NAMES[which]).map_err(io("open"))? {
@@ -238,7 +241,7 @@ impl<D: Disk> Journal<D> {
             }
             None => (disk.create(NAMES[which]).map_err(io("create"))?, 0, true),
         };
-        let grown = (FIRST_BYTES << (generation - 1).min(20)).min(bytes_max).max(needed);
+        let grown = room(generation, bytes_max).max(needed);
         fill(&file, len, grown).map_err(io("grow"))?;
         file.write_at(0, &bytes).map_err(io("write"))?;
         file.sync().map_err(io("sync"))?;
@@ -250,6 +253,7 @@ impl<D: Disk> Journal<D> {
             file,
             len: len.max(grown),
             which,
+            other,
             generation,
             salt,
             buffer: Vec::new(),
@@ -301,6 +305,23 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
+    /// Makes room for the next generation as this one fills up: all of it at once would hold up the batch
+    /// that begins it.
+    pub(super) fn make_room(&mut self) -> Result<(), LogError> {
+        let (file, len) = &mut self.other;
+        let wanted = room(self.generation + 1, self.bytes_max);
+        // In step with what is written here, and done by three quarters of it.
+        let share = u128::from(wanted) * 4 * u128::from(self.written) / (3 * u128::from(self.len));
+        let due = u64::try_from(share).map_or(wanted, |due| due.next_multiple_of(PAGE).min(wanted));
+        if due >= *len + ROOM_BYTES || (due == wanted && *len < wanted) {
+            let io = LogError::io("grow", self.disk.path(NAMES[1 - self.which]));
+            fill(file, *len, due).map_err(io)?;
+            file.begin_writing(*len, due - *len);
+            *len = due;
+        }
+        Ok(())
+    }
+
     fn write(&mut self) -> Result<(), LogError> {
         if !self.buffer.is_empty() {
             let io = LogError::io("write", self.disk.path(NAMES[self.which]));
@@ -312,22 +333,33 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-/// Makes the file that the first generation is not in: from then on, one that is missing was taken away.
-fn make_other<D: Disk>(disk: &D, name: &str) -> Result<(), LogError> {
+/// The file that this generation is not in, with its length. The first makes it: from then on, one that is missing
+/// was taken away.
+fn other<D: Disk>(disk: &D, name: &str, generation: u64) -> Result<(D::File, u64), LogError> {
     let io = |action| LogError::io(action, disk.path(name));
-    if disk.open(name).map_err(io("open"))?.is_none() {
-        disk.create(name).map_err(io("create"))?;
+    let file = match disk.open(name).map_err(io("open"))? {
+        Some(file) => file,
+        None => disk.create(name).map_err(io("create"))?,
+    };
+    if generation == 1 {
+        disk.sync_directory().map_err(io("sync the directory of"))?;
     }
-    disk.sync_directory().map_err(io("sync the directory of"))
+    let len = file.len().map_err(io("measure"))?;
+    Ok((file, len))
+}
+
+/// How long the file of a generation is at least.
+fn room(generation: u64, bytes_max: u64) -> u64 {
+    (FIRST_BYTES << (generation - 1).min(20)).min(bytes_max)
 }
 
 /// Writes zeros from `len` to `wanted`: blocks that were never written cost more to sync.
 fn fill<F: DiskFile>(file: &F, len: u64, wanted: u64) -> std::io::Result<()> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut at = len;
-    let zeros = vec![0; CHUNK.min(usize::try_from(wanted.saturating_sub(len)).unwrap_or(CHUNK))];
     while at < wanted {
-        let count = zeros.len().min(usize::try_from(wanted - at).unwrap_or(CHUNK));
-        file.write_at(at, &zeros[..count])?;
+        let count = usize::try_from(wanted - at).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+        file.write_at(at, &ZEROS[..count])?;
         at += count as u64;
     }
     Ok(())
@@ -336,10 +368,38 @@ fn fill<F: DiskFile>(file: &F, len: u64, wanted: u64) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consensus::State;
+    use crate::consensus::{Content, Entry, Kind, Proposal, State};
     use crate::storage::MemoryDisk;
     use crate::storage::segment::Mark;
-    use crate::types::Round;
+    use crate::types::{Epoch, ProposalId, Round, Value};
+
+    #[test]
+    fn the_next_generation_finds_its_room_made() {
+        let disk = MemoryDisk::default();
+        let snapshot = Snapshot::new(&State::default(), Mark::default());
+        let mut journal = Journal::begin(&disk, 1, &snapshot, 5 * FIRST_BYTES).unwrap();
+        let value = Value::new("x".repeat(64 << 10)).unwrap();
+        let proposal = Proposal { id: ProposalId::from_u128(1), value, until: None };
+        let content = Content { epoch: Epoch(1), kind: Kind::Value(proposal) };
+        let entries = vec![Entry::after(Position::GENESIS, content)];
+        let append = Record::Append { entries, voted: Position::GENESIS };
+        for wanted in [2, 4, 5, 5].map(|times| times * FIRST_BYTES) {
+            let name = NAMES[1 - journal.which];
+            let len = || disk.open(name).unwrap().unwrap().len().unwrap();
+            let mut before = len();
+            assert!(before <= wanted / 2 || wanted == 5 * FIRST_BYTES);
+            while journal.append([(&append, Position::GENESIS)].into_iter()).is_ok() {
+                journal.sync().unwrap();
+                journal.make_room().unwrap();
+                let made = len() - before;
+                assert!(made < 2 * ROOM_BYTES, "{made} bytes with one batch");
+                before = len();
+            }
+            assert_eq!(len(), wanted);
+            journal.begin_next(&snapshot).unwrap();
+            assert_eq!(journal.len, wanted);
+        }
+    }
 
     #[test]
     fn a_frame_that_only_names_the_generation_is_not_taken_up() {

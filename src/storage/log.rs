@@ -23,6 +23,13 @@ pub trait Log {
     /// [`LogError`]; the node must stop.
     fn sync(&mut self) -> Result<(), LogError>;
 
+    /// Does what nobody waits for: to be called when what became durable has been told. Left out, it is made up for
+    /// where it must be, and whoever is served then waits for it.
+    ///
+    /// # Errors
+    /// [`LogError`]; the node must stop.
+    fn tidy(&mut self) -> Result<(), LogError>;
+
     /// Committed entries in order from `from` through at most `through`, as many as are committed and
     /// fit in `weight_max` (at least one, if there is one).
     ///

@@ -270,6 +270,7 @@ impl<L: Log> Seat<L> {
             self.log.sync().expect("a log that works");
             self.deeds.syncs += 1;
         }
+        self.log.tidy().expect("a log that works");
         self.synced = Some(batch);
     }
 }
