@@ -41,76 +41,19 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let level = *event.metadata().level();
-        let mut fields = Fields::new(*self);
-        event.record(&mut fields);
-        if self.journal {
-            write!(writer, "<{}>", priority(level))?;
-        }
-        match self.format {
-            LogFormat::Text => self.text(&mut writer, level, &fields)?,
-            LogFormat::Json => json(&mut writer, level, event.metadata().target(), &fields)?,
-        }
-        writer.write_char('\n')?;
-        KEPT.set(Some(fields));
+        let metadata = event.metadata();
+        let mut line = Line::begin(*self, metadata.target());
+        line.head(*metadata.level())?;
+        event.record(&mut line);
+        line.end();
+        writer.write_str(&line.written)?;
+        KEPT.set(Some((line.written, line.shown)));
         Ok(())
     }
 }
 
-impl Format {
-    /// What begins a stretch of this colour.
-    fn dye(&self, colour: &'static str) -> &'static str {
-        if self.colours { colour } else { "" }
-    }
-
-    fn text(&self, writer: &mut Writer<'_>, level: Level, fields: &Fields) -> fmt::Result {
-        if !self.journal {
-            writer.write_str(self.dye(DIM))?;
-            timestamp(writer)?;
-            writer.write_str(self.dye(PLAIN))?;
-            writer.write_char(' ')?;
-        }
-        let (colour, name) = match level {
-            Level::ERROR => ("\u{1b}[31m", "ERROR"),
-            Level::WARN => ("\u{1b}[33m", " WARN"),
-            Level::INFO => ("\u{1b}[32m", " INFO"),
-            Level::DEBUG => ("\u{1b}[34m", "DEBUG"),
-            Level::TRACE => ("\u{1b}[34m", "TRACE"),
-        };
-        if self.colours {
-            write!(writer, "{colour}{name}{PLAIN} ")?;
-        } else {
-            writer.write_str(name)?;
-            writer.write_char(' ')?;
-        }
-        writer.write_str(&as_written(&fields.said))?;
-        writer.write_str(&fields.rest)
-    }
-}
-
-const PLAIN: &str = "\u{1b}[0m";
-const DIM: &str = "\u{1b}[2m";
-
-/// One JSON object: `timestamp`, `level`, `event`, `target`, and the fields beside them.
-fn json(writer: &mut Writer<'_>, level: Level, target: &str, fields: &Fields) -> fmt::Result {
-    writer.write_str("{\"timestamp\":\"")?;
-    timestamp(writer)?;
-    let said = cut(&fields.said);
-    // A library's sentence is no name.
-    let key = if is_name(&said) { "event" } else { MESSAGE };
-    write!(
-        writer,
-        "\",\"level\":\"{}\",\"{key}\":{},\"target\":{}",
-        level.as_str(),
-        Json::from(&*said),
-        Json::from(target)
-    )?;
-    writer.write_str(&fields.rest)?;
-    writer.write_char('}')
-}
-
 /// The time, in UTC, to the microsecond. All but its fraction is written anew once a second.
-fn timestamp(writer: &mut Writer<'_>) -> fmt::Result {
+fn timestamp(line: &mut String) -> fmt::Result {
     /// As in `2026-01-02T03:04:05`.
     const SECONDS: usize = 19;
     thread_local! {
@@ -126,15 +69,16 @@ fn timestamp(writer: &mut Writer<'_>) -> fmt::Result {
             *second = now.as_secs();
             if since_1970().as_secs() != *second {
                 // It may be of the next one already: right, and not to be kept.
-                writer.write_str(written)?;
+                line.push_str(written);
                 written.clear();
                 return Ok(());
             }
         }
         let mut fraction = *b".000000Z";
         put_digits(&mut fraction[1..7], now.subsec_micros().into());
-        writer.write_str(&written[..SECONDS])?;
-        writer.write_str(ascii(&fraction))
+        line.push_str(&written[..SECONDS]);
+        line.push_str(ascii(&fraction));
+        Ok(())
     })
 }
 
@@ -183,17 +127,22 @@ fn cut(text: &str) -> Cow<'_, str> {
 
 /// What was written to be shown: as it is where it is a word or quoted already, else quoted.
 fn as_written(text: &str) -> Cow<'_, str> {
-    let text = cut(text);
-    let is_ascii_word = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
-    if is_ascii_word && !text.is_empty() {
-        return text;
+    if is_plain_word(text) {
+        return text.into();
     }
+    let text = cut(text);
     let is_word = !text.is_empty() && !text.contains([' ', '"']);
     if text.contains(|symbol: char| symbol.is_control()) || !is_word && !is_quoted(&text) {
         format!("{text:?}").into()
     } else {
         text
     }
+}
+
+/// Whether it is short, and a word that no one can take for more.
+fn is_plain_word(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
+    (1..=FIELD_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_plain)
 }
 
 /// Whether it is one quoted text, all of it.
@@ -220,29 +169,88 @@ fn plain_bytes(text: &str) -> usize {
 
 thread_local! {
     /// The room that the line before needed, for the next.
-    static KEPT: Cell<Option<Fields>> = const { Cell::new(None) };
+    static KEPT: Cell<Option<(String, String)>> = const { Cell::new(None) };
 }
 
-/// What an event holds, written as its line will have it.
-struct Fields {
+const PLAIN: &str = "\u{1b}[0m";
+const DIM: &str = "\u{1b}[2m";
+
+/// A line under way: when, how grave, what is said, and the fields of the event.
+///
+/// As JSON it is one object: `timestamp`, `level`, `event`, `target`, and the fields beside them.
+struct Line<'e> {
     format: Format,
-    /// The name of the event.
-    said: String,
-    /// The other fields, each with what parts it from the one before.
-    rest: String,
+    target: &'e str,
+    written: String,
+    /// Where in it what is said belongs, before all fields.
+    said_at: usize,
+    is_said: bool,
     /// What a field shows of itself, before it is known how that is written.
     shown: String,
 }
 
-impl Fields {
-    fn new(format: Format) -> Self {
-        let [mut said, mut rest, shown] = match KEPT.take() {
-            Some(kept) => [kept.said, kept.rest, kept.shown],
-            None => [const { String::new() }; 3],
-        };
-        said.clear();
-        rest.clear();
-        Self { format, said, rest, shown }
+impl<'e> Line<'e> {
+    fn begin(format: Format, target: &'e str) -> Self {
+        let (mut written, shown) = KEPT.take().unwrap_or_default();
+        written.clear();
+        Self { format, target, written, said_at: 0, is_said: false, shown }
+    }
+
+    /// When, and how grave.
+    fn head(&mut self, level: Level) -> fmt::Result {
+        let Format { format, journal, colours } = self.format;
+        let line = &mut self.written;
+        if journal {
+            write!(line, "<{}>", priority(level))?;
+        }
+        if format == LogFormat::Json {
+            line.push_str("{\"timestamp\":\"");
+            timestamp(line)?;
+            line.extend(["\",\"level\":\"", level.as_str(), "\""]);
+        } else {
+            let dye = |colour: &'static str| if colours { colour } else { "" };
+            if !journal {
+                line.push_str(dye(DIM));
+                timestamp(line)?;
+                line.extend([dye(PLAIN), " "]);
+            }
+            let (colour, name) = match level {
+                Level::ERROR => ("\u{1b}[31m", "ERROR"),
+                Level::WARN => ("\u{1b}[33m", " WARN"),
+                Level::INFO => ("\u{1b}[32m", " INFO"),
+                Level::DEBUG => ("\u{1b}[34m", "DEBUG"),
+                Level::TRACE => ("\u{1b}[34m", "TRACE"),
+            };
+            line.extend([dye(colour), name, dye(PLAIN), " "]);
+        }
+        self.said_at = self.written.len();
+        Ok(())
+    }
+
+    /// The name of the event, or a library's sentence, which is none.
+    fn say(&mut self, said: &str) {
+        let fields = self.written.split_off(self.said_at);
+        match self.format.format {
+            LogFormat::Text => self.written.push_str(&as_written(said)),
+            LogFormat::Json => {
+                self.name(if is_name(said) { "event" } else { MESSAGE });
+                self.text(said);
+                self.name("target");
+                self.text(self.target);
+            }
+        }
+        self.written.push_str(&fields);
+        self.is_said = true;
+    }
+
+    fn end(&mut self) {
+        if !self.is_said {
+            self.say("");
+        }
+        self.written.push_str(match self.format.format {
+            LogFormat::Text => "\n",
+            LogFormat::Json => "}\n",
+        });
     }
 
     fn name(&mut self, name: &str) {
@@ -252,7 +260,7 @@ impl Fields {
             // As `DIM` and `PLAIN`.
             (LogFormat::Text, true) => (" \u{1b}[2m", "=\u{1b}[0m"),
         };
-        [before, name, behind].into_iter().for_each(|part| self.rest.push_str(part));
+        self.written.extend([before, name, behind]);
     }
 
     /// A text: quoted, where a person reads it and where a machine does.
@@ -261,42 +269,48 @@ impl Fields {
         // Most texts that are not plain are plain and cut.
         let (text, ellipsis) = text.strip_suffix('…').map_or((&*text, ""), |text| (text, "…"));
         let (plain, odd) = text.split_at(plain_bytes(text));
-        self.rest.push('"');
-        self.rest.push_str(plain);
+        self.written.push('"');
+        self.written.push_str(plain);
         if !odd.is_empty() {
             let quoted = match self.format.format {
                 LogFormat::Text => format!("{odd:?}"),
                 LogFormat::Json => Json::from(odd).to_string(),
             };
-            self.rest.push_str(&quoted[1..quoted.len() - 1]);
+            self.written.push_str(&quoted[1..quoted.len() - 1]);
         }
-        self.rest.push_str(ellipsis);
-        self.rest.push('"');
+        self.written.push_str(ellipsis);
+        self.written.push('"');
     }
 
     /// A number or a truth.
     fn plain(&mut self, field: &Field, value: impl fmt::Display) {
         self.name(field.name());
         // Memory does not fail to be written.
-        let _ = write!(self.rest, "{value}");
+        let _ = write!(self.written, "{value}");
     }
 }
 
-impl Visit for Fields {
+impl Visit for Line<'_> {
     /// What something shows of itself: for a person as a word, if it is one.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == MESSAGE {
-            // Memory does not fail to be written.
-            let _ = write!(self.said, "{value:?}");
+        let is_message = field.name() == MESSAGE;
+        if !is_message {
+            self.name(field.name());
+        }
+        let start = self.written.len();
+        // Memory does not fail to be written.
+        let _ = write!(self.written, "{value:?}");
+        let written = &self.written[start..];
+        if !is_message && self.format.format == LogFormat::Text && is_plain_word(written) {
             return;
         }
-        self.name(field.name());
         let mut shown = std::mem::take(&mut self.shown);
         shown.clear();
-        // Memory does not fail to be written.
-        let _ = write!(shown, "{value:?}");
+        shown.push_str(written);
+        self.written.truncate(start);
         match self.format.format {
-            LogFormat::Text => self.rest.push_str(&as_written(&shown)),
+            _ if is_message => self.say(&shown),
+            LogFormat::Text => self.written.push_str(&as_written(&shown)),
             LogFormat::Json => self.text(&shown),
         }
         self.shown = shown;
@@ -304,8 +318,7 @@ impl Visit for Fields {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == MESSAGE {
-            self.said.push_str(value);
-            return;
+            return self.say(value);
         }
         self.name(field.name());
         self.text(value);
@@ -315,7 +328,7 @@ impl Visit for Fields {
         let mut digits = [b'0'; 20];
         let start = put_digits(&mut digits, value).min(digits.len() - 1);
         self.name(field.name());
-        self.rest.push_str(ascii(&digits[start..]));
+        self.written.push_str(ascii(&digits[start..]));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -412,6 +425,17 @@ mod tests {
 
         let sentence = written(JSON, || tracing::info!("connection closed"));
         assert!(sentence.contains(r#""message":"connection closed""#), "{sentence}");
+        let late = || {
+            tracing::info!(ok = true, message = "peer.late");
+            tracing::info!(ok = true);
+        };
+        assert_eq!(written(TEXT, late), "<6> INFO peer.late ok=true\n<6> INFO \"\" ok=true\n");
+        let target = concat!(r#""target":""#, module_path!(), r#"","ok":true}"#);
+        let ends =
+            [format!(r#""event":"peer.late",{target}"#), format!(r#""message":"",{target}"#)];
+        for (line, end) in written(JSON, late).lines().zip(ends) {
+            assert!(line.ends_with(&end), "{line}");
+        }
         let coloured = Format { colours: true, journal: false, ..TEXT };
         let text = written(coloured, tell);
         assert!(

@@ -39,7 +39,11 @@ pub(super) struct Votes(pub(super) Option<(usize, usize)>);
 impl fmt::Display for Votes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some((counted, members)) => write!(f, "{counted}/{members}"),
+            Some((counted, members)) => {
+                counted.fmt(f)?;
+                f.write_str("/")?;
+                members.fmt(f)
+            }
             None => f.write_str("learned"),
         }
     }
@@ -51,10 +55,15 @@ pub(super) struct Took(pub(super) Duration);
 impl fmt::Display for Took {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX);
-        match micros {
-            0..10_000 => write!(f, "{}.{}ms", micros / 1_000, micros % 1_000 / 100),
-            10_000..10_000_000 => write!(f, "{}ms", micros / 1_000),
-            _ => write!(f, "{}s", micros / 1_000_000),
+        let (whole, unit) = match micros {
+            0..10_000_000 => (micros / 1_000, "ms"),
+            _ => (micros / 1_000_000, "s"),
+        };
+        whole.fmt(f)?;
+        if micros < 10_000 {
+            f.write_str(".")?;
+            (micros % 1_000 / 100).fmt(f)?;
         }
+        f.write_str(unit)
     }
 }
