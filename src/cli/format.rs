@@ -7,11 +7,9 @@ use std::time;
 
 use serde_json::Value as Json;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::LogFormat;
 
@@ -30,30 +28,22 @@ pub(super) struct Format {
     pub(super) colours: bool,
 }
 
-impl<S, N> FormatEvent<S, N> for Format
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+impl Format {
+    /// Hands over the line of an event, with its end.
+    pub(super) fn with_line<T>(&self, event: &Event<'_>, take: impl FnOnce(&str) -> T) -> T {
         let metadata = event.metadata();
         let mut line = Line::begin(*self, metadata.target());
-        line.head(*metadata.level())?;
+        line.head(*metadata.level());
         event.record(&mut line);
         line.end();
-        writer.write_str(&line.written)?;
+        let taken = take(&line.written);
         KEPT.set(Some((line.written, line.shown)));
-        Ok(())
+        taken
     }
 }
 
 /// The time, in UTC, to the microsecond. All but its fraction is written anew once a second.
-fn timestamp(line: &mut String) -> fmt::Result {
+fn timestamp(line: &mut String) {
     /// As in `2026-01-02T03:04:05`.
     const SECONDS: usize = 19;
     thread_local! {
@@ -65,21 +55,21 @@ fn timestamp(line: &mut String) -> fmt::Result {
         let now = since_1970();
         if *second != now.as_secs() || written.is_empty() {
             written.clear();
-            SystemTime.format_time(&mut Writer::new(written))?;
+            // Memory does not fail to be written.
+            let _ = SystemTime.format_time(&mut Writer::new(written));
             *second = now.as_secs();
             if since_1970().as_secs() != *second {
                 // It may be of the next one already: right, and not to be kept.
                 line.push_str(written);
                 written.clear();
-                return Ok(());
+                return;
             }
         }
         let mut fraction = *b".000000Z";
         put_digits(&mut fraction[1..7], now.subsec_micros().into());
         line.push_str(&written[..SECONDS]);
         line.push_str(ascii(&fraction));
-        Ok(())
-    })
+    });
 }
 
 /// Writes a number to the end of `into`; tells where it begins.
@@ -106,12 +96,12 @@ fn is_name(said: &str) -> bool {
 }
 
 /// The numbers of syslog.
-fn priority(level: Level) -> u8 {
+fn priority(level: Level) -> &'static str {
     match level {
-        Level::ERROR => 3,
-        Level::WARN => 4,
-        Level::INFO => 6,
-        Level::DEBUG | Level::TRACE => 7,
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        Level::DEBUG | Level::TRACE => "<7>",
     }
 }
 
@@ -197,21 +187,21 @@ impl<'e> Line<'e> {
     }
 
     /// When, and how grave.
-    fn head(&mut self, level: Level) -> fmt::Result {
+    fn head(&mut self, level: Level) {
         let Format { format, journal, colours } = self.format;
         let line = &mut self.written;
         if journal {
-            write!(line, "<{}>", priority(level))?;
+            line.push_str(priority(level));
         }
         if format == LogFormat::Json {
             line.push_str("{\"timestamp\":\"");
-            timestamp(line)?;
+            timestamp(line);
             line.extend(["\",\"level\":\"", level.as_str(), "\""]);
         } else {
             let dye = |colour: &'static str| if colours { colour } else { "" };
             if !journal {
                 line.push_str(dye(DIM));
-                timestamp(line)?;
+                timestamp(line);
                 line.extend([dye(PLAIN), " "]);
             }
             let (colour, name) = match level {
@@ -224,7 +214,6 @@ impl<'e> Line<'e> {
             line.extend([dye(colour), name, dye(PLAIN), " "]);
         }
         self.said_at = self.written.len();
-        Ok(())
     }
 
     /// The name of the event, or a library's sentence, which is none.
@@ -346,41 +335,30 @@ impl Visit for Line<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
-    use tracing_subscriber::fmt::MakeWriter;
+    use tracing::Subscriber;
+    use tracing::level_filters::LevelFilter;
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
+    struct Page(Format, Arc<Mutex<String>>);
 
-    impl io::Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl MakeWriter<'_> for Page {
-        type Writer = Self;
-
-        fn make_writer(&self) -> Self {
-            self.clone()
+    impl<S: Subscriber> Layer<S> for Page {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            self.0.with_line(event, |line| self.1.lock().unwrap().push_str(line));
         }
     }
 
     /// What `tell` writes in this format.
     fn written(format: Format, tell: impl FnOnce()) -> String {
-        let page = Page::default();
-        let lines = tracing_subscriber::fmt().event_format(format).with_writer(page.clone());
-        tracing::subscriber::with_default(lines.finish(), tell);
-        let bytes = page.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        let page = Arc::default();
+        let lines = Page(format, Arc::clone(&page)).with_filter(LevelFilter::INFO);
+        let subscriber = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(subscriber, tell);
+        let text = page.lock().unwrap();
+        text.clone()
     }
 
     const TEXT: Format = Format { format: LogFormat::Text, journal: true, colours: false };

@@ -5,8 +5,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing_subscriber::fmt::MakeWriter;
-
 /// How many bytes may wait to be written. As many again may be on their way.
 const WAITING_MAX: usize = 4 << 20;
 
@@ -107,7 +105,8 @@ impl Lines {
         std::mem::take(&mut waiting.dropped)
     }
 
-    fn put(&self, line: &[u8]) {
+    /// A whole line, or several.
+    pub(super) fn put(&self, line: &[u8]) {
         let mut waiting = self.waiting();
         if waiting.bytes.len() + line.len() > WAITING_MAX {
             waiting.dropped += 1;
@@ -149,28 +148,6 @@ impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.0.waiting().ended = true;
         self.0.0.drained.notify_all();
-    }
-}
-
-/// One line, as tracing hands it over: whole, in one call.
-pub(super) struct Line<'l>(&'l Lines);
-
-impl Write for Line<'_> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.put(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'l> MakeWriter<'l> for Lines {
-    type Writer = Line<'l>;
-
-    fn make_writer(&'l self) -> Line<'l> {
-        Line(self)
     }
 }
 

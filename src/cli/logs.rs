@@ -4,9 +4,11 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tracing::Level;
-use tracing_subscriber::EnvFilter;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::cli::failure::{Code, Failure};
 use crate::cli::format::Format;
@@ -24,6 +26,18 @@ pub(super) struct Logs {
     filter: Box<dyn Fn(EnvFilter)>,
     /// Whether a machine reads: to it, whatever is no line is a line that it cannot read.
     is_for_machines: bool,
+}
+
+/// Puts every event among the lines.
+struct Printer {
+    format: Format,
+    lines: Lines,
+}
+
+impl<S: Subscriber> Layer<S> for Printer {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.format.with_line(event, |line| self.lines.put(line.as_bytes()));
+    }
 }
 
 impl Logs {
@@ -80,13 +94,9 @@ pub(super) fn start(settings: &Settings) -> Result<Logs, Failure> {
         journal: is_journal(),
         colours: io::stderr().is_terminal() && colours_wanted(),
     };
-    let lines = tracing_subscriber::fmt()
-        .event_format(format)
-        .with_env_filter(filter)
-        .with_writer(lines)
-        .with_filter_reloading();
-    let handle = lines.reload_handle();
-    lines.try_init().map_err(|error| wrong(error.to_string()))?;
+    let (filter, handle) = reload::Layer::new(filter);
+    let subscriber = tracing_subscriber::registry().with(filter).with(Printer { format, lines });
+    subscriber.try_init().map_err(|error| wrong(error.to_string()))?;
     // It fails only when the lines have ended, and then nothing is let through anyway.
     let filter = Box::new(move |filter| drop(handle.reload(filter)));
     let is_for_machines = format.journal || format.format == LogFormat::Json;

@@ -207,10 +207,10 @@ impl Machine {
         let id = proposal.id;
         // No log comes that far: such an end bounds nothing, and no message could name it.
         proposal.until = proposal.until.filter(|until| until.0 <= limits::INTEGER_MAX);
-        if self.known.slot(id).is_some() && mutant::is(Mutant::RetrySwallowed) {
-            return;
-        }
         let refused = if let Some(slot) = self.known.slot(id) {
+            if mutant::is(Mutant::RetrySwallowed) {
+                return;
+            }
             Outcome::Duplicate(slot)
         } else if self.config().is_none() {
             Outcome::Rejected(Rejection::NotFormed)
