@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, reload};
 
 use crate::cli::failure::{Code, Failure};
 use crate::cli::format::Format;
@@ -23,7 +23,7 @@ pub(super) struct Logs {
     _rest: Rest,
     /// Lines that found no room.
     pub(super) dropped: Arc<AtomicU64>,
-    filter: Box<dyn Fn(EnvFilter)>,
+    filter: Box<dyn Fn(Targets)>,
     /// Whether a machine reads: to it, whatever is no line is a line that it cannot read.
     is_for_machines: bool,
 }
@@ -42,7 +42,7 @@ impl<S: Subscriber> Layer<S> for Printer {
 
 impl Logs {
     /// From now on, lets through what this filter does.
-    pub(super) fn set_filter(&self, filter: EnvFilter) {
+    pub(super) fn set_filter(&self, filter: Targets) {
         (self.filter)(filter);
     }
 
@@ -61,13 +61,9 @@ impl Logs {
 }
 
 /// What lets lines of this level through, and every commit.
-pub(super) fn filter(log_level: &str) -> Result<EnvFilter, String> {
-    let commits = format!("{COMMIT_TARGET}=info").parse().expect("a target and a level");
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::OFF.into())
-        .parse(log_level)
-        .map_err(|error| error.to_string())?;
-    Ok(filter.add_directive(commits))
+pub(super) fn filter(log_level: &str) -> Result<Targets, String> {
+    let filter: Targets = log_level.parse().map_err(|error| format!("{error}"))?;
+    Ok(filter.with_target(COMMIT_TARGET, Level::INFO))
 }
 
 /// Starts printing. Once per process.

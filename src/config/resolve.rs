@@ -292,6 +292,9 @@ fn log_filter(text: &str) -> Result<String, String> {
         if !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
             return Err(format!("\"{level}\" is not a level"));
         }
+        if directive.contains(char::is_whitespace) {
+            return Err(format!("\"{directive}\" has a space in it"));
+        }
     }
     Ok(text.to_owned())
 }
@@ -380,6 +383,8 @@ mod tests {
                 "log_format: \"xml\" is neither text nor json",
             ]
         );
+        let spaced = faults(&[(Key::LogLevel, "info, quorate=debug")]);
+        assert_eq!(spaced, ["log_level: \" quorate=debug\" has a space in it"]);
     }
 
     #[test]

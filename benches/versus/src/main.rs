@@ -9,6 +9,7 @@ mod machine;
 mod plan;
 mod products;
 mod report;
+mod rest;
 mod stats;
 
 use std::fs;
@@ -82,7 +83,9 @@ fn run(plan: &Plan) -> Result<(), String> {
     if contenders.is_empty() {
         return Err("nothing could be started: ./install brings the others".to_owned());
     }
+    let fresh = rest(plan.idle, &clusters, "as they have started");
     let lines = measure(plan, &mut clusters, &contenders);
+    let used = rest(plan.idle, &clusters, "after all rounds");
     let kills = kill(plan.kills, &mut clusters, &contenders);
     let floor_after = Floor::measure(&directory.path).map_err(in_words)?;
     println!("\nfloor at the end: {}", floor_after.described());
@@ -102,6 +105,7 @@ fn run(plan: &Plan) -> Result<(), String> {
             "floor_before": floor_before.raw(),
             "floor_after": floor_after.raw(),
             "products": products,
+            "rest": {"fresh": fresh, "used": used},
             "rounds": lines.iter().map(Line::raw).collect::<Vec<_>>(),
             "kills": kills,
         });
@@ -109,6 +113,22 @@ fn run(plan: &Plan) -> Result<(), String> {
         fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(())
+}
+
+/// What a node of each product holds and uses at rest.
+fn rest(idle: Option<Duration>, clusters: &[Cluster], when: &str) -> Value {
+    let mut all = json!({});
+    let Some(span) = idle else { return all };
+    println!(
+        "\nat rest, {when}: a node's resident memory and processor time, for {}",
+        time(span.as_secs_f64())
+    );
+    for (cluster, nodes) in clusters.iter().zip(rest::look(clusters, span)) {
+        let name = cluster.product.name();
+        println!("  {name:13} {}", rest::shown(&nodes));
+        all[name] = rest::raw(&nodes);
+    }
+    all
 }
 
 /// Starts what can be started, and says what cannot.

@@ -14,6 +14,7 @@ versus: three nodes each of etcd, ZooKeeper, NATS and this program, the same loa
   --seconds 3           how long one round is measured
   --warm-up 1           seconds of the same load before
   --first 10            seconds of the heaviest load on each before anything is counted; 0 for none
+  --idle 20             seconds of rest before and after all rounds: what a node holds and uses then (0)
   --kills 10            kill -9 of the leader, so often (0)
   --dir DIR             where all of them keep their files, on one disk (the system's temporary directory)
   --node PATH           this program (../../target/release/node)
@@ -33,6 +34,7 @@ pub(crate) struct Plan {
     pub(crate) measured: Duration,
     pub(crate) warm_up: Duration,
     pub(crate) first: Option<Duration>,
+    pub(crate) idle: Option<Duration>,
     pub(crate) kills: usize,
     pub(crate) directory: PathBuf,
     pub(crate) node: PathBuf,
@@ -55,6 +57,7 @@ impl Plan {
             measured: Duration::from_secs(3),
             warm_up: Duration::from_secs(1),
             first: Some(Duration::from_secs(10)),
+            idle: None,
             kills: 0,
             directory: std::env::temp_dir(),
             node: "../../target/release/node".into(),
@@ -77,10 +80,8 @@ impl Plan {
                 "--rounds" => plan.rounds = or_none(&word, &value()?)?,
                 "--seconds" => plan.measured = seconds(&word, &value()?)?,
                 "--warm-up" => plan.warm_up = seconds(&word, &value()?)?,
-                "--first" => {
-                    let text = value()?;
-                    plan.first = if text == "0" { None } else { Some(seconds(&word, &text)?) };
-                }
+                "--first" => plan.first = seconds_or_none(&word, &value()?)?,
+                "--idle" => plan.idle = seconds_or_none(&word, &value()?)?,
                 "--kills" => plan.kills = or_none(&word, &value()?)?,
                 "--dir" => plan.directory = value()?.into(),
                 "--node" => plan.node = value()?.into(),
@@ -119,6 +120,10 @@ fn or_none(word: &str, text: &str) -> Result<usize, String> {
     if text == "0" { Ok(0) } else { whole(word, text) }
 }
 
+fn seconds_or_none(word: &str, text: &str) -> Result<Option<Duration>, String> {
+    if text == "0" { Ok(None) } else { seconds(word, text).map(Some) }
+}
+
 fn seconds(word: &str, text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(number) if (0.1..=600.0).contains(&number) => Ok(Duration::from_secs_f64(number)),
@@ -136,7 +141,10 @@ mod tests {
 
     #[test]
     fn words_become_a_plan() {
-        let plan = read("--in-flight 1,64 --seconds 0.5 --only etcd,quorate --kills 0").unwrap();
+        let plan =
+            read("--in-flight 1,64 --seconds 0.5 --only etcd,quorate --kills 0 --idle 2 --first 0");
+        let plan = plan.unwrap();
+        assert_eq!((plan.idle, plan.first), (Some(Duration::from_secs(2)), None));
         assert_eq!(plan.in_flight, [1, 64]);
         assert_eq!(plan.measured, Duration::from_millis(500));
         assert!(plan.wants("etcd") && !plan.wants("nats"));
