@@ -21,6 +21,9 @@ use crate::types::Position;
 /// The two files; generation g is in the one at g mod 2.
 const NAMES: [&str; 2] = ["journal-0", "journal-1"];
 
+/// What is said of a file that was taken away.
+const MISSING: &str = "the file is missing, and it may have held what came last";
+
 /// How much a file has at first: growing to the full length is left to those who write much.
 const FIRST_BYTES: u64 = 1 << 20;
 
@@ -106,8 +109,7 @@ pub(super) fn find<D: Disk>(disk: &D) -> Result<Option<Generation>, LogError> {
     let which = index(number);
     // Both names were synced before the first generation began.
     if let Some(name) = missing {
-        let what = "the file is missing, and it may have held what came last";
-        return Err(LogError::damaged(&disk.path(name), 0, what));
+        return Err(LogError::damaged(&disk.path(name), 0, MISSING));
     }
     if number > limits::INTEGER_MAX {
         let what = "a generation that no writer comes to";
@@ -221,6 +223,24 @@ impl<D: Disk> Journal<D> {
         snapshot: &Snapshot,
         bytes_max: u64,
     ) -> Result<Self, LogError> {
+        let other = other(disk, NAMES[1 - index(generation)], generation)?;
+        Self::begin_beside(other, disk, generation, snapshot, bytes_max)
+    }
+
+    /// Begins the next generation, in the other file.
+    pub(super) fn begin_next(&mut self, snapshot: &Snapshot) -> Result<(), LogError> {
+        let (other, generation) = ((self.file.clone(), self.len), self.generation + 1);
+        *self = Self::begin_beside(other, &self.disk, generation, snapshot, self.bytes_max)?;
+        Ok(())
+    }
+
+    fn begin_beside(
+        other: (D::File, u64),
+        disk: &D,
+        generation: u64,
+        snapshot: &Snapshot,
+        bytes_max: u64,
+    ) -> Result<Self, LogError> {
         let mut bytes = Vec::new();
         let start = frame::begin(&mut bytes);
         snapshot.encode(&mut bytes);
@@ -231,7 +251,6 @@ impl<D: Disk> Journal<D> {
 
         let which = index(generation);
         let io = |action| LogError::io(action, disk.path(NAMES[which]));
-        let other = other(disk, NAMES[1 - which], generation)?;
         // Room for as much again, or every batch would begin a generation.
         let needed = (2 * bytes.len() as u64).next_multiple_of(PAGE);
         let (file, len, is_new) = match disk.open(NAMES[which]).map_err(io("open"))? {
@@ -261,12 +280,6 @@ impl<D: Disk> Journal<D> {
             durable: bytes.len() as u64,
             bytes_max,
         })
-    }
-
-    /// Begins the next generation, in the other file.
-    pub(super) fn begin_next(&mut self, snapshot: &Snapshot) -> Result<(), LogError> {
-        *self = Self::begin(&self.disk, self.generation + 1, snapshot, self.bytes_max)?;
-        Ok(())
     }
 
     /// Adds a batch of records, made where the log ended in `tip`. Nothing is added if it does not fit.
@@ -339,7 +352,8 @@ fn other<D: Disk>(disk: &D, name: &str, generation: u64) -> Result<(D::File, u64
     let io = |action| LogError::io(action, disk.path(name));
     let file = match disk.open(name).map_err(io("open"))? {
         Some(file) => file,
-        None => disk.create(name).map_err(io("create"))?,
+        None if generation == 1 => disk.create(name).map_err(io("create"))?,
+        None => return Err(LogError::damaged(&disk.path(name), 0, MISSING)),
     };
     if generation == 1 {
         disk.sync_directory().map_err(io("sync the directory of"))?;
