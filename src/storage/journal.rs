@@ -415,6 +415,22 @@ mod tests {
         }
     }
 
+    /// Empty, it would hide that something was taken away, until the next generation is durable.
+    #[test]
+    fn a_file_that_is_taken_away_is_not_made_anew() {
+        let disk = MemoryDisk::default();
+        let snapshot = Snapshot::new(&State::default(), Mark::default());
+        let mut journal = Journal::begin(&disk, 1, &snapshot, PAGE).unwrap();
+        disk.remove(name(1)).unwrap();
+        journal.begin_next(&snapshot).unwrap();
+        assert!(disk.open(name(1)).unwrap().is_none());
+        let refused = |outcome: Option<LogError>| {
+            outcome.is_some_and(|error| error.to_string().contains(MISSING))
+        };
+        assert!(refused(find(&disk).err()));
+        assert!(refused(Journal::begin(&disk, 4, &snapshot, PAGE).err()));
+    }
+
     #[test]
     fn a_frame_that_only_names_the_generation_is_not_taken_up() {
         let disk = MemoryDisk::default();
