@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn work_counts_and_sleep_does_not() {
+    fn work_counts_and_is_shown_with_its_spread() {
         let before = on_processor(std::process::id());
         let deadline = Instant::now() + Duration::from_secs(30);
         while on_processor(std::process::id()) == before && Instant::now() < deadline {}
