@@ -206,6 +206,8 @@ impl Machine {
         let count = usize::try_from(through.0 - self.delivery.delivered.0).unwrap_or(usize::MAX);
         let behind = self.state.tail.behind(self.delivery.delivered);
         let entries: Vec<_> = behind.take(count).cloned().collect();
+        let learnt = entries.iter().filter_map(Entry::proposal).map(|proposal| proposal.id);
+        self.known.fetch(learnt.chain(self.known.oldest().take(count)));
         for entry in entries {
             self.deliver_one(now, fx, entry);
         }

@@ -42,6 +42,19 @@ impl Known {
         known
     }
 
+    /// Has memory bring the places of `ids`, all at once: who is asked for one after the other waits for each. Changes
+    /// no answer.
+    pub(super) fn fetch(&self, ids: impl Iterator<Item = ProposalId>) {
+        let last = self.places.len() - 1;
+        let tags = ids.map(|id| self.places[self.tag(id) as usize & last].tag);
+        std::hint::black_box(tags.fold(0, |all, tag| all ^ tag));
+    }
+
+    /// The ids that are forgotten next, in order.
+    pub(super) fn oldest(&self) -> impl Iterator<Item = ProposalId> {
+        self.ages.iter().map(|(_, id)| *id)
+    }
+
     /// The slot in which this id took effect.
     pub(super) fn slot(&self, id: ProposalId) -> Option<Slot> {
         let tag = self.tag(id);

@@ -147,6 +147,11 @@ impl Queue {
         Some(proposal)
     }
 
+    /// The ids of all that wait, in order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = ProposalId> {
+        self.proposals.iter().map(|proposal| proposal.id)
+    }
+
     /// The next one to place.
     pub(super) fn front(&self) -> Option<&Proposal> {
         self.proposals.front()

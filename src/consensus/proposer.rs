@@ -66,6 +66,8 @@ impl Machine {
         let mut weight = self.state.tail.weight_behind(committed);
         let mut last = self.state.last();
         let mut entries = Vec::new();
+        let room = self.settings.window_slots.saturating_sub(last.slot.0 - committed.0);
+        self.known.fetch(self.queue.ids().take(usize::try_from(room).unwrap_or(usize::MAX)));
         while let Some(next) = self.queue.front() {
             let ahead = last.slot.0 - committed.0;
             let full = ahead >= self.settings.window_slots
