@@ -1,18 +1,18 @@
 //! The one task that owns the engine. Whatever happens becomes an input here, and nothing here waits
 //! for a peer or the disk.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::Address;
 use crate::consensus::{Entry, EpochConfig};
 use crate::engine::{Engine, Input};
+use crate::runtime::alarm::Alarm;
 use crate::runtime::answer::{Queues, ReadError, RelistError, Status};
 use crate::runtime::command::Command;
 use crate::runtime::disk::{Reading, Report};
@@ -60,6 +60,7 @@ pub(super) struct Driver {
     pub(super) sources: Sources,
     /// The start of the clock.
     pub(super) started: Instant,
+    pub(super) alarm: Alarm,
     /// Names read barriers.
     pub(super) tokens: u64,
     pub(super) round_trips: RoundTrips,
@@ -83,12 +84,11 @@ impl Driver {
     async fn drive(&mut self) -> Result<(), RunError> {
         let mut arrived = Vec::with_capacity(ARRIVALS);
         let mut commands = Vec::with_capacity(ORDERS);
-        let mut alarm = std::pin::pin!(tokio::time::sleep_until(self.started));
         while !self.sources.stop.is_cancelled() {
-            let awake = self.set(alarm.as_mut());
+            let awake = self.set_alarm();
             // While the disk is behind, peers and clients wait in their own queues, which are bounded.
             let open = !self.executor.is_full();
-            let sources = &mut self.sources;
+            let (sources, alarm) = (&mut self.sources, &mut self.alarm);
             tokio::select! {
                 () = sources.stop.cancelled() => return Ok(()),
                 report = sources.reports.recv() => match report {
@@ -108,7 +108,7 @@ impl Driver {
                         self.obey(now, command)?;
                     }
                 }
-                () = alarm.as_mut(), if awake => self.input(Input::Tick)?,
+                () = alarm.ring(), if awake => self.input(Input::Tick)?,
             }
             if self.is_due() {
                 // Sockets and clients bring what they have: one record and one message serve it all.
@@ -163,7 +163,7 @@ impl Driver {
         Ok(())
     }
 
-    /// What one turn left to be done at once is done in it: the alarm counts in milliseconds.
+    /// What one turn left to be done at once is done in it: the alarm waits for a millisecond at least.
     fn tick_what_is_due(&mut self) -> Result<(), RunError> {
         for _ in 0..TICKS {
             if !self.is_due() {
@@ -175,12 +175,9 @@ impl Driver {
     }
 
     /// Sets the alarm to when the engine wants to be woken; says whether it does.
-    fn set(&self, alarm: Pin<&mut Sleep>) -> bool {
+    fn set_alarm(&mut self) -> bool {
         let Some(wake) = self.engine.wake() else { return false };
-        let deadline = self.started + wake.since_start();
-        if alarm.deadline() != deadline || alarm.is_elapsed() {
-            alarm.reset(deadline);
-        }
+        self.alarm.set(self.started + wake.since_start());
         true
     }
 

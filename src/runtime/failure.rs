@@ -49,6 +49,9 @@ pub enum StartError {
     /// The disk thread cannot be made.
     #[error("cannot start the disk thread: {0}; raise the limit of processes for this user")]
     Thread(std::io::Error),
+    /// The timer of the driver cannot be made.
+    #[error("cannot make a timer: {0}; raise the limit of open files for this user")]
+    Timer(std::io::Error),
 }
 
 impl StartError {
@@ -72,7 +75,8 @@ impl StartError {
                 transport::StartError::Listen { .. } | transport::StartError::BadName { .. },
             )
             | Self::Randomness(_)
-            | Self::Thread(_) => FailureClass::Configuration,
+            | Self::Thread(_)
+            | Self::Timer(_) => FailureClass::Configuration,
         }
     }
 }

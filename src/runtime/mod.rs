@@ -3,6 +3,7 @@
 //! One task ([`Node`]'s driver) owns the engine; the disk has a thread of its own; every link has its
 //! tasks in [`crate::transport`]. They share channels, never locks. Several nodes can run in one process.
 
+mod alarm;
 mod answer;
 mod command;
 mod disk;

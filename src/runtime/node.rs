@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::NodeConfig;
 use crate::consensus;
 use crate::engine::{Engine, Settings};
+use crate::runtime::alarm::Alarm;
 use crate::runtime::disk::Disk;
 use crate::runtime::driver::{Driver, Sources};
 use crate::runtime::executor::Executor;
@@ -183,6 +184,7 @@ impl<L: Log + Send + 'static> Opened<L> {
         if let Some(config) = engine.epoch() {
             executor.expect_members(config);
         }
+        let alarm = Alarm::new().map_err(StartError::Timer)?;
         let stop = CancellationToken::new();
         let driver = Driver {
             facts,
@@ -196,6 +198,7 @@ impl<L: Log + Send + 'static> Opened<L> {
                 stop: stop.clone(),
             },
             started,
+            alarm,
             tokens: 0,
             round_trips: RoundTrips::default(),
         };
