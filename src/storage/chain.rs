@@ -3,6 +3,7 @@
 //! What is behind the last snapshot of the journal may be lost by a crash and is written again from the
 //! journal; what is before it was synced, so whatever is wrong there is damage.
 
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::consensus::Entry;
@@ -15,6 +16,13 @@ use crate::types::{Position, Slot};
 /// How much is gathered before it is written. Nothing depends on it: until the next snapshot of the journal is
 /// synced, what a crash takes away here is written again from there.
 const GATHERED_MAX: usize = 64 * 1024;
+
+/// How much of what was written last the system is to keep in memory, for members that are a little behind. The rest
+/// would only be new memory for each write, and take that of others.
+const CACHED_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The largest piece of a file that the system keeps or forgets at once, usually.
+const PAGE: u64 = 4096;
 
 /// Reads committed entries, from any thread, while the log grows.
 #[derive(Clone, Debug)]
@@ -317,8 +325,12 @@ impl<D: Disk> Chain<D> {
         }
         // Left to the sync before the journal's next generation, all of one would wait for the disk then, and every
         // commit with it.
-        file.begin_writing(self.written, self.buffer.len() as u64);
-        self.written += self.buffer.len() as u64;
+        let len = self.buffer.len() as u64;
+        file.begin_writing(self.written, len);
+        self.written += len;
+        if let Some(Range { start, end }) = unneeded(self.written, len) {
+            file.release(start, end - start);
+        }
         self.buffer.clear();
         let mut index = self.index();
         let (_, known) = index.segments.last_mut().expect("an active segment is in the index");
@@ -339,6 +351,13 @@ impl<D: Disk> Chain<D> {
     }
 }
 
+/// What the system need not keep in memory any more, once `len` bytes were added and the file ends at `written`.
+fn unneeded(written: u64, len: u64) -> Option<Range<u64>> {
+    let end = written.checked_sub(CACHED_BYTES)?;
+    // A page is given up whole, so the last one of before was not.
+    Some(end.saturating_sub(len + PAGE)..end)
+}
+
 /// Reads all records up to `end`: the segment has no index yet.
 fn outline<F: DiskFile>(
     segment: &Segment<F>,
@@ -354,4 +373,26 @@ fn outline<F: DiskFile>(
         outline.add(step.position, step.bytes);
     }
     Ok(outline)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_given_up_once_and_none_of_the_last_ones() {
+        let (mut written, mut given_up) = (0, 0);
+        for len in [70_000, 65_537, 4_095, CACHED_BYTES, 66_000, 1, 2 * CACHED_BYTES, 90_000] {
+            written += len;
+            let Some(range) = unneeded(written, len) else {
+                assert!(written < CACHED_BYTES);
+                continue;
+            };
+            assert_eq!(range.end, written - CACHED_BYTES);
+            assert!(range.start.next_multiple_of(PAGE) <= given_up, "none is left out");
+            assert!(range.start + 2 * PAGE >= given_up.min(range.end), "hardly one comes twice");
+            given_up = range.end / PAGE * PAGE;
+        }
+        assert!(given_up > 0);
+    }
 }

@@ -98,6 +98,11 @@ pub trait DiskFile: Clone + std::fmt::Debug + Send + Sync {
     fn begin_writing(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }
+
+    /// Tells the system that it need not keep these bytes in memory. Nothing is lost by it.
+    fn release(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
 }
 
 /// The bytes of a small file; none if there is no such name.

@@ -170,12 +170,18 @@ impl DiskFile for Arc<File> {
 
     /// Linux begins to write what it is told will not be needed, and keeps what it is writing.
     fn begin_writing(&self, offset: u64, len: u64) {
-        #[cfg(target_os = "linux")]
-        {
-            // A hint that is not taken costs the next sync time.
-            let _ = rustix::fs::fadvise(self, offset, NonZeroU64::new(len), Advice::DontNeed);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = (offset, len);
+        unneeded(self, offset, len);
     }
+
+    fn release(&self, offset: u64, len: u64) {
+        unneeded(self, offset, len);
+    }
+}
+
+/// A hint: not taken, it costs the next sync time, and the system memory.
+fn unneeded(file: &File, offset: u64, len: u64) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, offset, NonZeroU64::new(len), Advice::DontNeed);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, offset, len);
 }
