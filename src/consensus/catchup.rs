@@ -215,6 +215,7 @@ impl Machine {
             let outcome = Outcome::Rejected(Rejection::Expired);
             fx.publish.push(Event::Outcome { id, outcome });
         }
+        self.urgent |= self.pending.is_held_back();
     }
 
     fn deliver_one(&mut self, now: Time, fx: &mut Effects, entry: Entry) {

@@ -18,10 +18,41 @@ pub(super) struct Pending {
     /// Those that become void, by the slot that they must not stand behind.
     bounded: BTreeSet<(Slot, u64)>,
     next: u64,
-    /// All before this one were submitted in `round`.
+    /// All before this one were submitted in `round`, none from it on.
     submitted: u64,
     round: Option<Round>,
-    weight: usize,
+    held: Load,
+    /// Of those that were submitted in `round`.
+    underway: Load,
+}
+
+/// How many proposals, and what they weigh together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Load {
+    pub(super) count: usize,
+    pub(super) bytes: usize,
+}
+
+impl Load {
+    /// What a queue holds at most.
+    pub(super) fn max(settings: &Settings) -> Self {
+        Self { count: settings.pending_max, bytes: settings.pending_bytes_max }
+    }
+
+    /// Whether so much more fits into `max`; one alone always does.
+    fn has_room(self, max: Self, weight: usize) -> bool {
+        self.count == 0 || (self.count < max.count && self.bytes + weight <= max.bytes)
+    }
+
+    fn add(&mut self, weight: usize) {
+        self.count += 1;
+        self.bytes += weight;
+    }
+
+    fn remove(&mut self, weight: usize) {
+        self.count -= 1;
+        self.bytes -= weight;
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,12 +77,11 @@ impl Pending {
             return Ok(());
         }
         let weight = proposal.weight();
-        let full = self.order.len() >= settings.pending_max
-            || self.weight + weight > settings.pending_bytes_max;
-        if full && !self.order.is_empty() && !mutant::is(Mutant::PendingUnbounded) {
+        let has_room = self.held.has_room(Load::max(settings), weight);
+        if !has_room && !mutant::is(Mutant::PendingUnbounded) {
             return Err(Rejection::Busy);
         }
-        self.weight += weight;
+        self.held.add(weight);
         self.order.insert(proposal.id, self.next);
         self.bounded.extend(proposal.until.map(|until| (until, self.next)));
         self.by_order.insert(self.next, Waiting { proposal, since: now, submitted: None });
@@ -66,7 +96,11 @@ impl Pending {
         if let Some(until) = waiting.proposal.until {
             self.bounded.remove(&(until, order));
         }
-        self.weight -= waiting.proposal.weight();
+        let weight = waiting.proposal.weight();
+        self.held.remove(weight);
+        if order < self.submitted {
+            self.underway.remove(weight);
+        }
         Some(waiting.since)
     }
 
@@ -85,26 +119,48 @@ impl Pending {
         expired
     }
 
-    /// Those to be submitted now: all in a new round, otherwise the new ones and those whose
-    /// submission is as old as `patience`.
-    pub(super) fn due(&mut self, now: Time, round: Round, patience: Duration) -> Vec<Proposal> {
-        let overdue = self.oldest_submission().is_some_and(|at| now.since(at) >= patience);
-        if self.round != Some(round) || overdue {
+    /// Those to be submitted now, in order: those whose submission is as old as `patience`, and as many that are not
+    /// submitted in this round as there is room for beside the others. The rest is held back.
+    pub(super) fn due(
+        &mut self,
+        now: Time,
+        round: Round,
+        patience: Duration,
+        room: Load,
+    ) -> Vec<Proposal> {
+        if self.round != Some(round) {
+            self.round = Some(round);
             self.submitted = 0;
+            self.underway = Load::default();
         }
-        let anew = self.round != Some(round);
-        self.round = Some(round);
-        let from = std::mem::replace(&mut self.submitted, self.next);
-        self.by_order
-            .range_mut(from..)
-            .map(|(_, waiting)| waiting)
-            .filter(|waiting| anew || waiting.submitted.is_none_or(|at| now.since(at) >= patience))
-            .filter(|waiting| waiting.submitted.is_none() || !mutant::is(Mutant::NoResubmit))
-            .map(|waiting| {
-                waiting.submitted = Some(now);
-                waiting.proposal.clone()
-            })
-            .collect()
+        let is_resubmitted =
+            |waiting: &&mut Waiting| waiting.submitted.is_none() || !mutant::is(Mutant::NoResubmit);
+        let submit = |waiting: &mut Waiting| {
+            waiting.submitted = Some(now);
+            waiting.proposal.clone()
+        };
+        let mut due = Vec::new();
+        if self.oldest_submission().is_some_and(|at| now.since(at) >= patience) {
+            let underway = self.by_order.range_mut(..self.submitted).map(|(_, waiting)| waiting);
+            let overdue = underway
+                .filter(|waiting| waiting.submitted.is_none_or(|at| now.since(at) >= patience));
+            due.extend(overdue.filter(is_resubmitted).map(submit));
+        }
+        for (order, waiting) in self.by_order.range_mut(self.submitted..) {
+            let weight = waiting.proposal.weight();
+            if !self.underway.has_room(room, weight) {
+                break;
+            }
+            self.underway.add(weight);
+            self.submitted = order + 1;
+            due.extend(Some(waiting).filter(is_resubmitted).map(submit));
+        }
+        due
+    }
+
+    /// Whether some wait for room among those that were submitted.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.by_order.range(self.submitted..).next().is_some()
     }
 
     /// When the oldest submission was made.
@@ -124,17 +180,16 @@ impl Pending {
 pub(super) struct Queue {
     proposals: VecDeque<Proposal>,
     ids: BTreeSet<ProposalId>,
-    weight: usize,
+    held: Load,
 }
 
 impl Queue {
     /// Adds a proposal. A full queue drops it: who submitted it submits again.
     pub(super) fn push(&mut self, settings: &Settings, proposal: Proposal) {
         let weight = proposal.weight();
-        let full = self.proposals.len() >= settings.pending_max
-            || self.weight + weight > settings.pending_bytes_max;
-        if (!full || self.proposals.is_empty()) && self.ids.insert(proposal.id) {
-            self.weight += weight;
+        let has_room = self.held.has_room(Load::max(settings), weight);
+        if has_room && self.ids.insert(proposal.id) {
+            self.held.add(weight);
             self.proposals.push_back(proposal);
         }
     }
@@ -143,7 +198,7 @@ impl Queue {
     pub(super) fn pop(&mut self) -> Option<Proposal> {
         let proposal = self.proposals.pop_front()?;
         self.ids.remove(&proposal.id);
-        self.weight -= proposal.weight();
+        self.held.remove(proposal.weight());
         Some(proposal)
     }
 
@@ -191,7 +246,7 @@ mod tests {
         assert_eq!(pending.len(), 2);
         for (id, left) in [(1, proposal(1).weight()), (2, 0)] {
             assert!(pending.done(ProposalId::from_u128(id)).is_some());
-            assert_eq!(pending.weight, left);
+            assert_eq!(pending.held.bytes, left);
         }
         let large = Value::new("x".repeat(1_000)).unwrap();
         let large = Proposal { value: large, ..proposal(4) };
@@ -224,7 +279,7 @@ mod tests {
             for (id, left) in [(Some(2), each), (Some(1), 0), (None, 0)] {
                 let popped = queue.pop().map(|proposal| proposal.id);
                 assert_eq!(popped, id.map(ProposalId::from_u128));
-                assert_eq!(queue.weight, left);
+                assert_eq!(queue.held.bytes, left);
             }
             queue.push(&settings, proposal(2));
             assert_eq!(queue.front(), Some(&proposal(2)), "what left may come again");
@@ -233,7 +288,54 @@ mod tests {
         let mut queue = Queue::default();
         queue.push(&settings, proposal(1));
         queue.push(&settings, proposal(2));
-        assert_eq!((queue.proposals.len(), queue.weight), (1, each), "one alone always fits");
+        assert_eq!((queue.proposals.len(), queue.held.bytes), (1, each), "one alone always fits");
+    }
+
+    #[test]
+    fn what_finds_no_room_is_held_back_until_something_is_done() {
+        let each = proposal(1).weight();
+        let unbounded = Load::max(&Settings::default());
+        for room in [Load { count: 2, ..unbounded }, Load { bytes: 3 * each - 1, ..unbounded }] {
+            let mut pending = Pending::default();
+            for id in 1..=5 {
+                pending.take(Time::ZERO, &Settings::default(), proposal(id)).unwrap();
+            }
+            let due = |pending: &mut Pending, now, round| -> Vec<u128> {
+                let due = pending.due(now, Round(round), Duration::from_secs(1), room);
+                let id = |id: ProposalId| u128::from_be_bytes(*id.as_bytes());
+                due.into_iter().map(|proposal| id(proposal.id)).collect()
+            };
+            assert_eq!(due(&mut pending, Time::ZERO, 0), [1, 2]);
+            assert_eq!(due(&mut pending, Time::ZERO, 0), []);
+            assert!(pending.is_held_back());
+            // One that was not submitted makes no room.
+            pending.done(ProposalId::from_u128(4)).unwrap();
+            assert_eq!(due(&mut pending, Time::ZERO, 0), []);
+            pending.done(ProposalId::from_u128(1)).unwrap();
+            assert_eq!(due(&mut pending, Time::ZERO, 0), [3]);
+            let later = Time::ZERO + Duration::from_secs(1);
+            assert_eq!(due(&mut pending, later, 0), [2, 3], "no answer came for too long");
+            assert_eq!(due(&mut pending, later, 1), [2, 3], "another proposer");
+            for (id, next) in [(2, vec![5]), (3, vec![]), (5, vec![])] {
+                pending.done(ProposalId::from_u128(id)).unwrap();
+                assert_eq!(due(&mut pending, later, 1), next);
+            }
+            assert_eq!((pending.held, pending.underway), Default::default());
+            assert!(!pending.is_held_back());
+        }
+    }
+
+    #[test]
+    fn one_proposal_alone_is_due_however_large() {
+        let mut pending = Pending::default();
+        for id in [1, 2] {
+            pending.take(Time::ZERO, &Settings::default(), proposal(id)).unwrap();
+        }
+        let mut due = || {
+            let room = Load { count: 0, bytes: 0 };
+            pending.due(Time::ZERO, Round(0), Duration::from_secs(1), room).len()
+        };
+        assert_eq!([due(), due()], [1, 0]);
     }
 
     #[test]
@@ -245,7 +347,8 @@ mod tests {
         }
         let patience = Duration::from_secs(1);
         let mut due = |now, round| -> Vec<_> {
-            pending.due(now, round, patience).into_iter().map(|proposal| proposal.id).collect()
+            let due = pending.due(now, round, patience, Load::max(&settings));
+            due.into_iter().map(|proposal| proposal.id).collect()
         };
         let all = [5, 1, 3].map(ProposalId::from_u128);
         assert_eq!(due(Time::ZERO, Round(0)), all);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::consensus::core::Machine;
-use crate::consensus::proposals::Queue;
+use crate::consensus::proposals::{Load, Queue};
 use crate::consensus::role::{Leading, Progress, Role, contents};
 use crate::consensus::{
     Body, Content, Effects, Entry, Event, Kind, Outcome, Proposal, Propose, Record, Rejection,
@@ -234,7 +234,7 @@ impl Machine {
         if proposer == self.me && !leading {
             return;
         }
-        let due = self.pending.due(now, self.view.round, self.patience());
+        let due = self.pending.due(now, self.view.round, self.patience(), self.share());
         if leading {
             for proposal in due {
                 self.queue.push(&self.settings, proposal);
@@ -255,6 +255,14 @@ impl Machine {
         if !proposals.is_empty() {
             self.say(fx, To::One(proposer), Body::Submit(Submit { proposals }));
         }
+    }
+
+    /// What this node may have submitted at a time: the proposer's queue has room for as much from each of all. What it
+    /// had to drop would wait for T.
+    fn share(&self) -> Load {
+        let Load { count, bytes } = Load::max(&self.settings);
+        let nodes = self.config().map_or(1, |config| config.members.len() + config.learners.len());
+        Load { count: count / nodes, bytes: bytes / nodes }
     }
 
     /// R13: proposals passed on. Who does not lead drops them: they are submitted again.

@@ -241,6 +241,22 @@ fn a_node_alone_commits_alone() {
     assert_eq!(table.values(node(1)), [(1, "a".to_owned())]);
 }
 
+/// Together they are far more than the proposer's queue holds.
+#[test]
+fn as_much_as_all_members_take_is_committed_without_waiting() {
+    let mut table = Table::new(3);
+    table.settle();
+    let text = "x".repeat(limits::VALUE_BYTES_MAX);
+    for id in 0..45 {
+        table.tell(node(1 + id % 3), Input::Submit(proposal(id, &text)));
+    }
+    table.settle();
+    for n in 1..=3 {
+        assert_eq!(table.seats[&node(n)].outcomes.len(), 15);
+        assert_eq!(table.values(node(n)).len(), 45);
+    }
+}
+
 #[test]
 fn a_bound_that_no_slot_reaches_is_none() {
     let mut table = Table::new(1);
