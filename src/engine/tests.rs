@@ -62,6 +62,8 @@ fn linked_engines_are_online_and_stay_so() {
 #[test]
 fn a_new_link_is_greeted_with_a_heartbeat_at_once() {
     let mut net = Net::formed(2);
+    // Their own are not due yet.
+    net.pass(BEAT / 10);
     net.link(1, 2);
     assert_eq!(count(&net.carried, &(id(1), id(2), MessageType::HeartBeat)), 1);
     assert_eq!(count(&net.carried, &(id(2), id(1), MessageType::HeartBeat)), 1);

@@ -6,6 +6,9 @@
 //! `suspect_after - heartbeat_interval` is never suspected, however late this node is. Heartbeats out
 //! of turn leave the timer alone: many of them must not put the judging off.
 //!
+//! A heartbeat of a peer brings the own one with it where that is due within half an interval: nodes that have
+//! nothing to do come to wake up together, once for all of them, and not for each on its own.
+//!
 //! There are no indirect pings. They are of use where a node hears few others; here everyone
 //! links to everyone, and every heartbeat says whom its sender hears: what an indirect ping would ask is
 //! known already. A peer that another online peer hears stays `Suspected` (the path from here to it
@@ -170,14 +173,17 @@ impl Machine {
     }
 
     fn on_tick(&mut self, now: Time, effects: &mut Effects) {
-        if now < self.beat_at {
-            return;
+        if now >= self.beat_at {
+            self.beat_in_turn(now, effects);
+            // A list that is empty or names only this node is met without any peer.
+            effects.found = self.formation.agreed();
         }
+    }
+
+    fn beat_in_turn(&mut self, now: Time, effects: &mut Effects) {
         effects.beat = true;
         self.beat_at = now + self.settings.heartbeat_interval;
         self.judge_silence(now, effects);
-        // A list that is empty or names only this node is met without any peer.
-        effects.found = self.formation.agreed();
     }
 
     fn judge_silence(&mut self, now: Time, effects: &mut Effects) {
@@ -255,6 +261,9 @@ impl Machine {
         }
         if beat.leaving && self.observe(from, effects, |peer| peer.left()) == Some(true) {
             effects.lost.push(from);
+        }
+        if self.beat_at <= now + self.settings.heartbeat_interval / 2 {
+            self.beat_in_turn(now, effects);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::types::{NodeId, Time};
 
 const ME: NodeId = NodeId::from_u128(1);
 const PEER: NodeId = NodeId::from_u128(2);
+const THIRD: NodeId = NodeId::from_u128(3);
 const BEAT: u64 = 100;
 const SUSPECT_AFTER: u64 = 600;
 
@@ -89,6 +90,33 @@ fn a_broken_link_is_no_link() {
     assert!(machine.has_links() && machine.is_linked(PEER));
     machine.step(at(1), Input::LinkDown { peer: PEER });
     assert!(!machine.has_links() && !machine.is_linked(PEER));
+}
+
+#[test]
+fn a_peers_heartbeat_brings_the_own_one_where_that_is_due_soon() {
+    let mut machine = linked();
+    machine.step(at(0), Input::Tick);
+    for (now, is_brought, next) in [
+        (49, false, BEAT),
+        (50, true, 50 + BEAT),
+        (50, false, 50 + BEAT),
+        (99, false, 50 + BEAT),
+        (149, true, 149 + BEAT),
+    ] {
+        let beat = Input::Beat { from: PEER, beat: Beat::default() };
+        assert_eq!(machine.step(at(now), beat).beat, is_brought, "at {now}");
+        assert_eq!(wake(&machine), next, "at {now}");
+    }
+    // What is brought along is judged with it, too.
+    let mut machine = linked();
+    machine.step(at(0), Input::Formed { members: vec![ME, PEER, THIRD], is_first: false });
+    link(&mut machine, THIRD);
+    let mut suspected = Vec::new();
+    for now in (0..=SUSPECT_AFTER + BEAT).step_by(50) {
+        let beat = Input::Beat { from: PEER, beat: Beat::default() };
+        suspected.extend(machine.step(at(now), beat).ping);
+    }
+    assert_eq!(suspected, [THIRD]);
 }
 
 #[test]
