@@ -124,6 +124,9 @@ mod tests {
 
     use super::*;
 
+    /// How long what must happen may take before a test fails.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
     #[tokio::test]
     async fn it_rings_when_it_is_due_and_not_before() {
         let mut alarm = Alarm::new().unwrap();
@@ -139,7 +142,6 @@ mod tests {
     #[tokio::test]
     async fn what_was_set_last_counts() {
         let mut alarm = Alarm::new().unwrap();
-        let start = Instant::now();
         let [soon, later, never] = [20, 40, 3_600_000].map(Duration::from_millis);
         for (first, then) in [(soon, later), (never, soon), (never, later)] {
             alarm.set(Instant::now() + first);
@@ -147,9 +149,8 @@ mod tests {
             assert!(early.is_err(), "it waits");
             let due = Instant::now() + then;
             alarm.set(due);
-            alarm.ring().await;
+            tokio::time::timeout(PATIENCE, alarm.ring()).await.expect("it rings");
             assert!(Instant::now() >= due);
         }
-        assert!(start.elapsed() < never);
     }
 }
