@@ -33,7 +33,7 @@ fn config(port: u16, listed: &[u16]) -> TransportConfig {
 /// Who lives in `dir`, started once more.
 fn identity(dir: &Path) -> Identity {
     let disk = RealDisk::open(dir).unwrap();
-    Identity::open(&disk).unwrap().in_life(count_start(&disk).unwrap())
+    Identity::open(&disk).unwrap().in_life(count_start(&disk, 0).unwrap())
 }
 
 fn try_start(dir: &Path, config: TransportConfig) -> Result<Node, StartError> {

@@ -106,7 +106,7 @@ impl<D: storage::Disk> Opened<DurableLog<D>> {
         let identity = Identity::open(disk)?;
         let settings = storage::Settings::new(identity.node());
         let (log, recovered) = DurableLog::open(disk, settings)?;
-        let identity = identity.in_life(storage::count_start(disk)?);
+        let identity = identity.in_life(storage::count_start(disk, log.generation())?);
         Ok(Self { identity, log, recovered })
     }
 }
@@ -304,7 +304,7 @@ mod tests {
         let port = stranger.local_addr().port();
         config.peers = vec![Address { host: "127.0.0.1".to_owned(), port }];
         let node = start_with(&disk, config.clone()).unwrap();
-        let newer = Identity::open(&disk).unwrap().in_life(storage::count_start(&disk).unwrap());
+        let newer = Identity::open(&disk).unwrap().in_life(storage::count_start(&disk, 0).unwrap());
         let listing = TransportConfig { listed: config.peers, ..local };
         let _newer = Transport::start(newer, listing, inbox).unwrap();
         let told_twice = async {

@@ -93,7 +93,8 @@ impl Disk {
     /// Opens the log and counts the start, as a starting process does.
     pub(super) fn start(&mut self) -> Result<(Recovered, u64), LogError> {
         let recovered = self.open()?;
-        Ok((recovered, count_start(&self.files)?))
+        let generation = self.log().generation();
+        Ok((recovered, count_start(&self.files, generation)?))
     }
 
     /// Opens the log.

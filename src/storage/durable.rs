@@ -50,6 +50,11 @@ impl<D: Disk> DurableLog<D> {
     ///
     /// # Errors
     /// [`LogError`] if the disk does not say.
+    /// Which generation of the journal is written.
+    pub fn generation(&self) -> u64 {
+        self.journal.generation()
+    }
+
     pub fn is_begun(disk: &D) -> Result<bool, LogError> {
         recovery::is_begun(disk)
     }

@@ -111,6 +111,11 @@ pub(super) fn find<D: Disk>(disk: &D) -> Result<Option<Generation>, LogError> {
     if let Some(name) = missing {
         return Err(LogError::damaged(&disk.path(name), 0, MISSING));
     }
+    // The generation before was written to the other file, which no writer shortens.
+    if number > 1 && files[1 - index(number)].is_empty() {
+        let what = "it is empty, and held what came before or after";
+        return Err(LogError::damaged(&disk.path(NAMES[1 - index(number)]), 0, what));
+    }
     if number > limits::INTEGER_MAX {
         let what = "a generation that no writer comes to";
         return Err(LogError::damaged(&disk.path(NAMES[which]), 0, what));
@@ -225,6 +230,11 @@ impl<D: Disk> Journal<D> {
     ) -> Result<Self, LogError> {
         let other = other(disk, NAMES[1 - index(generation)], generation)?;
         Self::begin_beside(other, disk, generation, snapshot, bytes_max)
+    }
+
+    /// Which generation this is, from 1.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Begins the next generation, in the other file.

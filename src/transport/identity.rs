@@ -185,9 +185,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let disk = RealDisk::open(dir.path()).unwrap();
         assert!(Identity::who_lives_in(dir.path()).unwrap().is_none());
-        let first = Identity::open(&disk).unwrap().in_life(count_start(&disk).unwrap());
+        let first = Identity::open(&disk).unwrap().in_life(count_start(&disk, 0).unwrap());
         assert_eq!(Identity::who_lives_in(dir.path()).unwrap(), Some(first.node()));
-        let second = Identity::open(&disk).unwrap().in_life(count_start(&disk).unwrap());
+        let second = Identity::open(&disk).unwrap().in_life(count_start(&disk, 0).unwrap());
         assert_eq!(first.node(), second.node());
         assert_eq!(first.public_key(), second.public_key());
         assert_eq!((first.boot(), second.boot()), (1, 2));
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_directory_that_was_used_and_has_no_key_is_refused() {
         let disk = MemoryDisk::default();
-        count_start(&disk).unwrap();
+        count_start(&disk, 0).unwrap();
         let error = Identity::open(&disk).unwrap_err();
         assert!(matches!(error, IdentityError::Missing { .. }), "{error}");
         assert!(disk.open(KEY_FILE).unwrap().is_none());

@@ -52,7 +52,9 @@ impl Attacker {
         let read = |name: &str| std::fs::read_to_string(directory.join(name)).expect("a file");
         let identity = read("identity");
         let key: Hex<32> = identity.lines().nth(1).expect("a key").parse().expect("hex digits");
-        let boot: u64 = read("boot").trim_end().parse().expect("a count");
+        let boot = read("boot");
+        let boot: u64 =
+            boot.split(' ').next().and_then(|count| count.parse().ok()).expect("a count");
         Self::with_key(SigningKey::from_bytes(&key.0), boot + 1)
     }
 
