@@ -34,9 +34,11 @@ pub enum Input {
     Synced {
         /// The number of the last batch that is durable.
         through: u64,
-        /// How long the sync took.
+        /// How long the sync took; zero if none was needed.
         took: Duration,
     },
+    /// Nobody could be heard up to now: no silence counts (R10).
+    Deaf,
     /// A client's proposal (R13).
     Submit(Proposal),
     /// A client wants to read all that was committed before now (R12).

@@ -41,10 +41,12 @@ impl Machine {
             }
             Input::Synced { through, took } => {
                 self.durable.synced(through);
-                let slow = took > self.settings.suspect_after;
-                self.slow_until = slow.then(|| now + 4 * self.settings.suspect_after);
+                if took > self.settings.suspect_after {
+                    self.slow_until = Some(now + 4 * self.settings.suspect_after);
+                }
                 self.after_sync(now, &mut fx);
             }
+            Input::Deaf => self.forgive(now),
             Input::Submit(proposal) => self.on_proposal(now, &mut fx, proposal),
             Input::Read { token } => self.on_read_wanted(&mut fx, token),
             Input::Lead { round } => self.lead(now, &mut fx, round),
@@ -260,9 +262,13 @@ impl Machine {
     fn blame_itself_first(&mut self, now: Time) {
         let late = self.settings.suspect_after / 2;
         if self.armed.is_some_and(|armed| now > armed + late) {
-            self.others.forgive(now);
-            self.view.shown = now;
+            self.forgive(now);
         }
+    }
+
+    fn forgive(&mut self, now: Time) {
+        self.others.forgive(now);
+        self.view.shown = now;
     }
 
     fn finish(&mut self, now: Time, fx: &mut Effects, worked: bool) {

@@ -2,7 +2,7 @@
 //!
 //! A barrier asks everybody for the tip of their log. A write acknowledged before the barrier was
 //! voted by a quorum, so one of any quorum's replies covers it; when the own commit has passed
-//! the highest tip told, everything acknowledged before is here.
+//! the tips that some quorum told, everything acknowledged before is here.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,8 @@ struct Barrier {
 impl Reads {
     /// Takes a read; false if too many wait.
     pub(super) fn take(&mut self, token: u64) -> bool {
-        let room = self.waiting.len() < limits::PENDING_READS_MAX;
+        let asked = self.barrier.as_ref().map_or(0, |barrier| barrier.tokens.len());
+        let room = self.waiting.len() + asked < limits::PENDING_READS_MAX;
         if room {
             self.waiting.push(token);
         }
@@ -57,13 +58,12 @@ impl Reads {
         }
     }
 
-    /// The reads that may be answered, now that everything up to `delivered` is.
+    /// The reads that may be answered, now that everything up to `delivered` is: a quorum told no more than that. Who
+    /// tells of more, which may never be chosen, keeps no quorum of others from answering.
     pub(super) fn ready(&mut self, quorum: usize, delivered: Slot) -> Vec<u64> {
-        let passed = |barrier: &mut Barrier| {
-            let is_early = mutant::is(Mutant::ReadTooEarly);
-            barrier.tips.len() >= quorum
-                && (barrier.tips.values().all(|tip| *tip <= delivered) || is_early)
-        };
+        let is_passed = |tip: &&Slot| **tip <= delivered || mutant::is(Mutant::ReadTooEarly);
+        let passed =
+            |barrier: &mut Barrier| barrier.tips.values().filter(is_passed).count() >= quorum;
         self.barrier.take_if(passed).map(|barrier| barrier.tokens).unwrap_or_default()
     }
 
@@ -89,6 +89,33 @@ mod tests {
         reads.reply(OTHER, 1, Slot(5));
         assert!(reads.ready(2, Slot(4)).is_empty(), "slot 5 may be acknowledged");
         assert_eq!(reads.ready(2, Slot(5)), [7]);
+    }
+
+    #[test]
+    fn one_member_with_a_tail_that_was_never_chosen_holds_no_read_up() {
+        let mut reads = Reads::default();
+        assert!(reads.take(7));
+        reads.start(Time::ZERO, 1, (ME, Slot(3)));
+        reads.reply(OTHER, 1, Slot(9));
+        assert!(reads.ready(2, Slot(3)).is_empty());
+        reads.reply(NodeId::from_u128(3), 1, Slot(3));
+        assert_eq!(reads.ready(2, Slot(3)), [7]);
+    }
+
+    #[test]
+    fn reads_that_wait_are_bounded_whatever_they_wait_for() {
+        let mut reads = Reads::default();
+        let max = limits::PENDING_READS_MAX as u64;
+        for token in 0..max {
+            assert!(reads.take(token));
+            if token % 100 == 0 {
+                reads.start(Time::ZERO, token, (ME, Slot(0)));
+            }
+        }
+        assert!(!reads.take(max), "no quorum answers, and nothing is taken that would wait for it");
+        reads.reply(OTHER, max - max % 100, Slot(0));
+        assert!(!reads.ready(2, Slot(0)).is_empty());
+        assert!(reads.take(max));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub enum Input {
     Synced {
         /// The number of the last batch that is durable.
         through: u64,
-        /// How long the sync took.
+        /// How long the sync took; zero if none was needed.
         took: Duration,
     },
     /// A client's proposal (R13).
@@ -67,6 +67,8 @@ pub enum Input {
         /// At most [`crate::limits::DATA_BYTES_MAX`] bytes.
         text: Arc<str>,
     },
+    /// The host took in nothing that peers say, up to now: their silence is no sign of anything.
+    Deaf,
     /// The node is asked to stop: say so to everyone.
     Leave,
 }

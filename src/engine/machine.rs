@@ -42,6 +42,10 @@ impl Engine {
                 self.step_consensus(now, consensus::Input::Read { token }, &mut turn);
             }
             Input::Send { id, to, text } => self.on_send(now, id, to, text, &mut turn),
+            Input::Deaf => {
+                self.step_peers(now, peers::Input::Deaf, &mut turn);
+                self.step_consensus(now, consensus::Input::Deaf, &mut turn);
+            }
             Input::Leave => self.step_peers(now, peers::Input::Leave, &mut turn),
         }
         self.watch_quorum(&mut turn);

@@ -50,6 +50,8 @@ pub enum Input {
         /// Whether these are the founders: epoch 1, which a founder may join that missed its start.
         is_first: bool,
     },
+    /// Nobody could be heard up to now.
+    Deaf,
     /// This node is asked to stop.
     Leave,
 }

@@ -79,6 +79,7 @@ impl Machine {
             Input::Formed { members, is_first } => {
                 self.on_formed(now, members, is_first, &mut effects);
             }
+            Input::Deaf => self.forgive(now, now.since(Time::ZERO)),
             Input::Leave => {
                 self.is_leaving = true;
                 effects.beat = true;
@@ -166,9 +167,13 @@ impl Machine {
         let late = now.since(self.beat_at.max(self.listened_until));
         if late > Duration::ZERO {
             self.listened_until = now;
-            for (_, peer) in self.table.iter_mut() {
-                peer.detector.forgive(now, late);
-            }
+            self.forgive(now, late);
+        }
+    }
+
+    fn forgive(&mut self, now: Time, late: Duration) {
+        for (_, peer) in self.table.iter_mut() {
+            peer.detector.forgive(now, late);
         }
     }
 

@@ -73,6 +73,22 @@ fn a_silent_peer_is_asked_directly_and_its_answer_clears_it() {
 }
 
 #[test]
+fn who_was_deaf_asks_nobody_why_they_are_silent() {
+    for deaf in [false, true] {
+        let mut machine = linked();
+        let mut asked = false;
+        while wake(&machine) <= 4 * SUSPECT_AFTER {
+            let now = at(wake(&machine));
+            if deaf {
+                machine.step(now, Input::Deaf);
+            }
+            asked |= !machine.step(now, Input::Tick).ping.is_empty();
+        }
+        assert_eq!(asked, !deaf);
+    }
+}
+
+#[test]
 fn a_link_beyond_what_the_table_holds_is_not_heard() {
     let mut machine = linked();
     for n in 10..1_000 {

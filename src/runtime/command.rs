@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Address;
 use crate::consensus::{Entry, Proposal};
-use crate::runtime::answer::{Delivery, Outcome, ReadError, RelistError, SendError, Status};
+use crate::runtime::answer::{Delivery, Outcome, ReadError, RelistError, SendError};
 use crate::types::{NodeId, Position, ProposalId, Slot};
 
 /// What a client asks of the driver. Who gave up waiting has dropped the other end of `reply`.
@@ -38,9 +38,6 @@ pub(super) enum Command {
         redial_min: Duration,
         redial_max: Duration,
         reply: oneshot::Sender<Result<(), RelistError>>,
-    },
-    Status {
-        reply: oneshot::Sender<Status>,
     },
 }
 

@@ -69,7 +69,7 @@ pub(super) enum Report {
     Synced {
         /// The number of the last of them.
         through: u64,
-        /// How long the sync took; of the one before, if none was needed.
+        /// How long the sync took; zero if none was needed.
         took: Duration,
     },
     /// What a peer asked for.
@@ -137,7 +137,6 @@ fn run<L: Log>(
     reports: &mpsc::Sender<Report>,
     metrics: &Metrics,
 ) -> Result<(), LogError> {
-    let mut took = Duration::ZERO;
     let mut hint_since: Option<Instant> = None;
     loop {
         let next = match hint_since {
@@ -154,7 +153,7 @@ fn run<L: Log>(
             Err(RecvTimeoutError::Disconnected) => break,
         };
 
-        let mut through = None;
+        let (mut through, mut took) = (None, Duration::ZERO);
         let mut needs_sync = hint_since.is_some_and(|since| since.elapsed() >= HINT_AGE_MAX);
         let mut reads = Vec::new();
         for job in std::iter::once(first).chain(jobs.try_iter().take(JOBS_PER_SYNC_MAX - 1)) {

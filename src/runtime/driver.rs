@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -44,6 +44,8 @@ pub(super) struct Sources {
     pub(super) inbox: mpsc::Receiver<Incoming>,
     /// From clients.
     pub(super) commands: mpsc::Receiver<Command>,
+    /// Who asks where the node stands. They are answered however far behind the disk is.
+    pub(super) questions: mpsc::Receiver<oneshot::Sender<Status>>,
     /// From the disk.
     pub(super) reports: mpsc::Receiver<Report>,
     /// The wish to stop.
@@ -108,7 +110,16 @@ impl Driver {
                         self.obey(now, command)?;
                     }
                 }
-                () = alarm.ring(), if awake => self.input(Input::Tick)?,
+                Some(asking) = sources.questions.recv() => {
+                    // Who asked may have gone.
+                    let _ = asking.send(self.status(self.now()));
+                }
+                () = alarm.ring(), if awake => {
+                    if !open {
+                        self.input(Input::Deaf)?;
+                    }
+                    self.input(Input::Tick)?;
+                }
             }
             if self.is_due() {
                 // Sockets and clients bring what they have: one record and one message serve it all.
@@ -280,10 +291,6 @@ impl Driver {
             Command::Relist { listed, redial_min, redial_max, reply } => {
                 // Who asked may have gone.
                 let _ = reply.send(self.relist(listed, redial_min, redial_max));
-            }
-            Command::Status { reply } => {
-                // Who asked may have gone.
-                let _ = reply.send(self.status(now));
             }
         }
         Ok(())

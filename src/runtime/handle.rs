@@ -25,6 +25,9 @@ use crate::types::{NodeId, Position, ProposalId, Slot, Value};
 /// anything else waits.
 pub(super) const COMMANDS: usize = 4_096;
 
+/// How many may ask at once where the node stands; further ones wait their turn.
+pub(super) const QUESTIONS: usize = 16;
+
 /// How many reads of old entries may wait for the disk at once; further ones wait their turn.
 pub(super) const DISK_READS: usize = 16;
 
@@ -48,6 +51,7 @@ pub(super) struct Facts {
 pub struct Handle {
     pub(super) facts: Arc<Facts>,
     pub(super) commands: mpsc::Sender<Command>,
+    pub(super) questions: mpsc::Sender<oneshot::Sender<Status>>,
     pub(super) notices: broadcast::WeakSender<Notice>,
     pub(super) committed: watch::Receiver<Position>,
     pub(super) metrics: Arc<Metrics>,
@@ -279,7 +283,7 @@ impl Handle {
     /// [`Stopped`].
     pub async fn status(&self) -> Result<Status, Stopped> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Status { reply }).await.map_err(|_| Stopped)?;
+        self.questions.send(reply).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
 }

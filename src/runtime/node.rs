@@ -16,7 +16,7 @@ use crate::runtime::disk::Disk;
 use crate::runtime::driver::{Driver, Sources};
 use crate::runtime::executor::Executor;
 use crate::runtime::failure::{RunError, StartError};
-use crate::runtime::handle::{COMMANDS, DISK_READS, Facts, Handle};
+use crate::runtime::handle::{COMMANDS, DISK_READS, Facts, Handle, QUESTIONS};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::narrate::Narrator;
 use crate::runtime::notice::NOTICES;
@@ -150,6 +150,7 @@ impl<L: Log + Send + 'static> Opened<L> {
         let (notices, _) = broadcast::channel(NOTICES);
         let (told_committed, committed) = watch::channel(committed);
         let (commands, waiting_commands) = mpsc::channel(COMMANDS);
+        let (questions, waiting_questions) = mpsc::channel(QUESTIONS);
         let metrics = Arc::new(Metrics::new());
         let (disk, reports) = Disk::start(log, Arc::clone(&metrics)).map_err(StartError::Thread)?;
 
@@ -174,6 +175,7 @@ impl<L: Log + Send + 'static> Opened<L> {
         let handle = Handle {
             facts: Arc::clone(&facts),
             commands,
+            questions,
             notices: notices.downgrade(),
             committed,
             metrics: Arc::clone(&metrics),
@@ -194,6 +196,7 @@ impl<L: Log + Send + 'static> Opened<L> {
             sources: Sources {
                 inbox: incoming,
                 commands: waiting_commands,
+                questions: waiting_questions,
                 reports,
                 stop: stop.clone(),
             },

@@ -253,6 +253,7 @@ impl Cluster {
             | Input::Submit(_)
             | Input::Read { .. }
             | Input::Send { .. }
+            | Input::Deaf
             | Input::Leave => {}
         }
     }

@@ -84,7 +84,8 @@ fn a_sync_that_took_longer_than_t_makes_unhealthy_for_4_t() {
         for (wait, healthy) in [(4 * T - INSTANT, healthy), (INSTANT, true)] {
             hand.wait(wait);
             hear_both(&mut hand);
-            assert_eq!(is_healthy(&hand), healthy, "{took:?}");
+            hand.sync();
+            assert_eq!(is_healthy(&hand), healthy, "{took:?}, whatever took less since");
         }
     }
 }
@@ -121,6 +122,22 @@ fn who_was_late_itself_by_more_than_half_of_t_starts_every_silence_anew() {
         let since = if forgives { hand.now } else { began };
         let heard = |n| hand.machine.others.get(node(n)).expect("a member").heard;
         assert_eq!([heard(1), heard(2), hand.machine.view.shown], [since; 3], "{late:?}");
+    }
+}
+
+#[test]
+fn who_was_deaf_blames_nobody_for_the_silence() {
+    let mut hand = follower();
+    for deaf in [false, true] {
+        for _ in 0..5 {
+            hand.wait(T / 4);
+            if deaf {
+                hand.step(Input::Deaf);
+            }
+            hand.work();
+        }
+        assert_eq!(suspects(&mut hand).is_some(), !deaf);
+        hear_both(&mut hand);
     }
 }
 
