@@ -40,11 +40,15 @@ pub const WINDOW_BYTES: usize = 1024 * 1024;
 /// entry or an adoption needs more.
 pub const BATCH_BYTES: usize = 256 * 1024;
 
-/// Committed entries kept in memory behind the commit, to bring members in without the disk.
-pub const RETAINED_SLOTS: usize = 1_024;
+/// How many such messages answer one `fetch`: a member that is far behind learns so many batches in a round trip.
+pub const FETCH_BATCHES: usize = 4;
+
+/// Committed entries kept in memory behind the commit, to bring members in without the disk: as many as a proposer may
+/// run ahead, for what a member announced may be as old as what it lacks.
+pub const RETAINED_SLOTS: usize = 4_096;
 
 /// The weight of committed entries kept in memory behind the commit.
-pub const RETAINED_BYTES: usize = 1024 * 1024;
+pub const RETAINED_BYTES: usize = 2 * 1024 * 1024;
 
 /// How many slots a proposal id is remembered after its own slot (R13).
 pub const PROPOSAL_IDS_SLOTS: u64 = 100_000;

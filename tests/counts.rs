@@ -191,7 +191,8 @@ fn a_start_holds_the_journal_and_one_batch_of_it() {
     let settings = Settings::new(node.expect("three were started"));
     let heap = measure(|| drop(DurableLog::open(&disk, settings).expect("a good log")));
     let beside = heap.bytes_max.saturating_sub(longest);
-    assert!(beside < 5 * MIB, "{beside} bytes beside a journal of {longest}");
+    // What memory keeps behind the commit, as the file begins and as it ends.
+    assert!(beside < 9 * MIB, "{beside} bytes beside a journal of {longest}");
 }
 
 #[test]

@@ -435,43 +435,28 @@ fn a_real_directory_serves_one_process_and_many_readers() {
 }
 
 #[test]
-fn a_record_may_name_what_the_log_no_longer_holds_however_far_the_machine_lags() {
+fn memory_holds_what_the_settings_say_however_long_the_log_is() {
     let settings = Settings { retained_slots: 4, ..small() };
-    for syncs in [true, false] {
-        let disk = MemoryDisk::default();
-        let (mut log, _) = DurableLog::open(&disk, settings.clone()).unwrap();
-        let mut scribe = Scribe::new(9);
-        log.append(&scribe.opening()).unwrap();
-        let mut all = Vec::new();
-        for round in 1..60 {
-            let after = scribe.state.last();
-            all.extend(scribe.entries(after, 5));
-            let entries = all[all.len() - 5..].to_vec();
-            let committed = entries[4].position();
-            let learn = scribe.apply(Record::Learn { after, entries, committed });
-            log.append(&[learn]).unwrap();
-            if syncs {
-                log.sync().unwrap();
-            }
-            // From ever further back.
-            let named = all.len() / 2;
-            let mut entries = all[named + 1..].to_vec();
-            let after = all[named].position();
-            let adopt = Record::Adopt { round: Round(round), after, entries: entries.clone() };
-            log.append(&[scribe.apply(adopt)]).unwrap();
-            entries.truncate(2);
-            // One that would take a commit back is still none that a correct machine makes.
-            if round == 59 {
-                let wrong = Record::Adopt { round: Round(60), after, entries };
-                assert!(matches!(log.append(&[wrong]), Err(LogError::Misfit(_))));
-                break;
-            }
-            log.sync().unwrap();
-            let found = inspect(&disk.durable_image(), &settings).unwrap().state;
-            assert_eq!(bare(found.clone()), bare(scribe.state.clone()));
-            assert!(found.tail.len() <= 4, "memory holds what the settings say");
-        }
+    let disk = MemoryDisk::default();
+    let (mut log, _) = DurableLog::open(&disk, settings.clone()).unwrap();
+    let mut scribe = Scribe::new(9);
+    log.append(&scribe.opening()).unwrap();
+    for round in 1..60 {
+        let after = scribe.state.last();
+        let entries = scribe.entries(after, 5);
+        let committed = entries[4].position();
+        let learn = scribe.apply(Record::Learn { after, entries, committed });
+        let adopt = Record::Adopt { round: Round(round), after: committed, entries: Vec::new() };
+        log.append(&[learn, scribe.apply(adopt)]).unwrap();
+        log.sync().unwrap();
+        let found = inspect(&disk.durable_image(), &settings).unwrap().state;
+        assert_eq!(bare(found.clone()), bare(scribe.state.clone()));
+        assert!(found.tail.len() <= 4, "memory holds what the settings say");
     }
+    // One that would take a commit back is none that a correct machine makes.
+    let after = scribe.state.tail.position(Slot(100)).unwrap();
+    let wrong = Record::Adopt { round: Round(60), after, entries: Vec::new() };
+    assert!(matches!(log.append(&[wrong]), Err(LogError::Misfit(_))));
 }
 
 #[test]

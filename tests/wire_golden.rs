@@ -259,9 +259,11 @@ fn body() -> impl Strategy<Value = consensus::Body> {
         (small(), small()).prop_map(|(from, to)| {
             Body::Fetch(consensus::Fetch { from: Slot(from), to: Slot(to) })
         }),
-        (position(), contents(), position()).prop_map(|(after, entries, committed)| {
-            Body::Entries(consensus::Entries { after, entries, committed })
-        }),
+        (position(), contents(), position(), any::<bool>()).prop_map(
+            |(after, entries, committed, more)| {
+                Body::Entries(consensus::Entries { after, entries, committed, more })
+            }
+        ),
         prop::collection::vec(proposal(), 0..4)
             .prop_map(|proposals| Body::Submit(consensus::Submit { proposals })),
         small().prop_map(|nonce| Body::Read(consensus::Read { nonce })),

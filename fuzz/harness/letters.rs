@@ -51,7 +51,7 @@ impl Writer {
             12 | 13 => {
                 let (after, entries) = self.entries(script, state);
                 let committed = self.position(script, state);
-                Body::Entries(Entries { after, entries, committed })
+                Body::Entries(Entries { after, entries, committed, more: script.flag() })
             }
             14 => match script.below(3) {
                 0 => Body::Read(Read { nonce: script.u64() >> 11 }),

@@ -98,16 +98,23 @@ impl Machine {
         let committed = self.state.committed;
         let Some(after) = self.state.tail.position(fetch.from.previous()) else {
             let through = fetch.to.min(committed.slot);
-            fx.serve.push(Serve { to: from, from: fetch.from, through, committed });
+            let messages = limits::FETCH_BATCHES;
+            fx.serve.push(Serve { to: from, from: fetch.from, through, committed, messages });
             return;
         };
-        let mut weight = 0;
-        let batch = self.state.tail.behind(after.slot).take_while(|entry| {
-            weight += entry.weight();
-            entry.slot() <= fetch.to && (weight <= limits::BATCH_BYTES || weight == entry.weight())
-        });
-        let entries = contents(batch);
-        self.say(fx, To::One(from), Body::Entries(Entries { after, entries, committed }));
+        let mut after = after;
+        for left in (0..limits::FETCH_BATCHES).rev() {
+            let batch: Vec<_> = self.state.tail.batch(after.slot, fetch.to).collect();
+            let end = batch.last().map_or(after, |entry| entry.position());
+            let more = left > 0 && end.slot < fetch.to.min(last);
+            let entries = contents(batch.into_iter());
+            let answer = Entries { after, entries, committed, more };
+            self.say(fx, To::One(from), Body::Entries(answer));
+            if !more {
+                break;
+            }
+            after = end;
+        }
     }
 
     pub(super) fn on_entries(
@@ -117,20 +124,25 @@ impl Machine {
         from: NodeId,
         answer: Entries,
     ) {
-        let Entries { after, entries, committed } = answer;
+        let Entries { after, entries, committed, more } = answer;
         self.others.committed(from, committed);
         let entries = Entry::chain(after, entries);
         if let Role::Candidate(candidate) = &mut self.role
             && let Some(pull) = &mut candidate.pull
             && pull.from == from
         {
-            pull.take(after, &entries);
+            pull.take(after, &entries, more);
             self.urgent = true;
         }
-        self.learn(now, fx, from, after, entries, committed);
+        if self.learn(now, fx, from, after, entries, committed) {
+            // The rest of the answer is on its way; after the last of it the next is asked for at once.
+            let waits = more && self.catchup.wanted.is_some();
+            self.catchup.asked = waits.then_some((from, now));
+        }
     }
 
-    /// Takes over the committed part of `entries`; in crash mode a member's word is enough for it.
+    /// Takes over the committed part of `entries`; in crash mode a member's word is enough for it. False if nothing in
+    /// it was new.
     fn learn(
         &mut self,
         now: Time,
@@ -139,33 +151,36 @@ impl Machine {
         after: Position,
         mut entries: Vec<Entry>,
         committed: Position,
-    ) {
+    ) -> bool {
         entries.retain(|entry| {
             entry.slot() <= committed.slot || mutant::is(Mutant::UncommittedLearnt)
         });
-        let Some(end) = entries.last().map(Entry::position) else { return };
+        let Some(end) = entries.last().map(Entry::position) else { return false };
         if end.slot == committed.slot && end != committed {
-            return misbehaved(fx, from, "sent entries that do not chain to its own commit");
+            misbehaved(fx, from, "sent entries that do not chain to its own commit");
+            return false;
         }
         if end.slot <= self.state.committed.slot || after.slot < self.state.tail.before().slot {
-            return;
+            return false;
         }
         if !self.state.tail.contains(after) {
             if after.slot <= self.state.committed.slot {
                 let ours = self.state.tail.position(after.slot).expect("held: checked above");
                 self.halt(fx, Halt::Conflict { peer: from, ours, theirs: after });
             }
-            return;
+            return false;
         }
         let (after, entries) = self.beyond_common(after, entries);
         if entries.is_empty() {
             self.on_commit(now, fx, from, end, None);
-            return self.on_commit(now, fx, from, committed, None);
+            self.on_commit(now, fx, from, committed, None);
+            return false;
         }
         if after.slot < self.state.committed.slot {
             let ours = self.state.tail.position(after.slot.next()).expect("held: it is committed");
             let theirs = entries[0].position();
-            return self.halt(fx, Halt::Conflict { peer: from, ours, theirs });
+            self.halt(fx, Halt::Conflict { peer: from, ours, theirs });
+            return false;
         }
         // What others decided behind this node's back ends its round, whether it cuts or not;
         // a candidate goes on: it learns what it must know to choose (R3).
@@ -178,10 +193,9 @@ impl Machine {
         // What is final beyond these entries is wanted, though its teller may forget that it knew: a hint of a commit need
         // not survive a restart.
         self.on_commit(now, fx, from, committed, None);
-        // More is to come: ask at once, the answer that was waited for is here.
-        self.catchup.asked = None;
         self.hurry_fetch();
         self.urgent = true;
+        true
     }
 
     /// Nothing that was proposed can bring the missing entries: they are not waited for.

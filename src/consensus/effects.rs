@@ -53,6 +53,16 @@ pub struct Serve {
     pub through: Slot,
     /// What is committed here.
     pub committed: Position,
+    /// In how many messages at most, this one included.
+    pub messages: usize,
+}
+
+impl Serve {
+    /// What goes on with the same answer, once this much of it was read: up to `last`.
+    pub(crate) fn next(self, last: Slot) -> Option<Self> {
+        let more = self.messages > 1 && last < self.through;
+        more.then(|| Self { from: last.next(), messages: self.messages - 1, ..self })
+    }
 }
 
 /// Something the host is told.

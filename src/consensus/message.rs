@@ -153,6 +153,9 @@ pub struct Entries {
     pub entries: Vec<Content>,
     /// What the sender knows to be committed.
     pub committed: Position,
+    /// Whether another message follows that goes on with the same answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 /// See [`Body::Submit`].

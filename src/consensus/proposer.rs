@@ -140,16 +140,7 @@ impl Machine {
         for (sent, members) in groups {
             let mut after = self.state.tail.position(sent).expect("held: checked above");
             while after.slot < last {
-                let mut weight = 0;
-                let batch: Vec<_> = self
-                    .state
-                    .tail
-                    .behind(after.slot)
-                    .take_while(|entry| {
-                        weight += entry.weight();
-                        weight <= limits::BATCH_BYTES || weight == entry.weight()
-                    })
-                    .collect();
+                let batch: Vec<_> = self.state.tail.batch(after.slot, last).collect();
                 let end = batch.last().expect("something follows").position();
                 let round = leading.round;
                 let entries = contents(batch.into_iter());

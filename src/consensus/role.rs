@@ -67,10 +67,10 @@ impl Pull {
     }
 
     /// Entries of the promiser, behind `after` in its log.
-    pub(super) fn take(&mut self, after: Position, entries: &[Entry]) {
+    pub(super) fn take(&mut self, after: Position, entries: &[Entry], more: bool) {
         let tip = self.got.last().map_or(self.after, Entry::position);
         if after.slot == tip.slot {
-            self.waiting = false;
+            self.waiting = more;
             self.conflict |= after != tip;
             self.got.extend(entries.iter().filter(|e| e.slot() <= self.end.slot).cloned());
         }
@@ -272,21 +272,24 @@ mod tests {
         let new = || Pull { waiting: true, ..Pull::new(Time::ZERO, node(1), start, end) };
 
         let mut pull = new();
-        pull.take(start, &log[1..2]);
+        pull.take(start, &log[1..2], true);
+        assert_eq!((pull.verdict(), pull.waiting), (Verdict::Open, true), "more follows unasked");
+        let mut pull = new();
+        pull.take(start, &log[1..2], false);
         assert_eq!((pull.verdict(), pull.waiting), (Verdict::Open, false));
         // Entries that do not start where the last ones ended are of another answer.
         pull.waiting = true;
-        pull.take(start, &log[1..]);
+        pull.take(start, &log[1..], false);
         assert_eq!((pull.got.len(), pull.waiting), (1, true));
         // What stands behind the end was not promised.
-        pull.take(log[1].position(), &log[2..]);
+        pull.take(log[1].position(), &log[2..], false);
         assert_eq!((pull.verdict(), pull.got.len()), (Verdict::Whole, 2));
 
         let mut elsewhere = new();
-        elsewhere.take(at(1), &log[1..2]);
+        elsewhere.take(at(1), &log[1..2], false);
         assert_eq!(elsewhere.verdict(), Verdict::Conflict);
         let mut other_end = Pull { end: at(3), ..new() };
-        other_end.take(start, &log[1..3]);
+        other_end.take(start, &log[1..3], false);
         assert_eq!(other_end.verdict(), Verdict::Conflict);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 use crate::consensus::Entry;
+use crate::limits;
 use crate::types::{Position, Slot};
 
 /// A gapless run of entries that ends in the tip of the log.
@@ -89,6 +90,15 @@ impl Tail {
         self.entries.range(skip..)
     }
 
+    /// What is held behind `after`, as far as one message takes it and not beyond `through`; one entry alone always fits.
+    pub(super) fn batch(&self, after: Slot, through: Slot) -> impl Iterator<Item = &Entry> {
+        let mut weight = 0;
+        self.behind(after).take_while(move |entry| {
+            weight += entry.weight();
+            entry.slot() <= through && (weight <= limits::BATCH_BYTES || weight == entry.weight())
+        })
+    }
+
     /// Drops what stands behind `slot`.
     pub(super) fn cut(&mut self, slot: Slot) {
         while self.entries.back().is_some_and(|entry| entry.slot() > slot) {
@@ -105,12 +115,14 @@ impl Tail {
         self.entries.push_back(entry);
     }
 
-    /// Forgets the oldest entries at or below `committed` while more than `slots_max` entries
-    /// or `weight_max` bytes are held. The disk still has them.
+    /// Forgets the oldest entries while, of those up to `committed`, more than `slots_max` or more than `weight_max`
+    /// bytes are held; what stands behind is not counted. The disk still has them.
     pub(super) fn trim(&mut self, committed: Slot, slots_max: usize, weight_max: usize) {
+        let open = self.weight_behind(committed);
         while let Some(oldest) = self.entries.front()
             && oldest.slot() <= committed
-            && (self.entries.len() > slots_max || self.weight_behind(self.before.slot) > weight_max)
+            && (committed.0 - self.before.slot.0 > slots_max as u64
+                || self.weight_behind(self.before.slot) - open > weight_max)
         {
             self.before = oldest.position();
             self.entries.pop_front();
@@ -162,9 +174,15 @@ mod tests {
 
     #[test]
     fn only_what_is_committed_is_forgotten_the_oldest_first() {
-        for (committed, slots_max, left) in
-            [(4, 4, vec![1, 2, 3, 4]), (4, 3, vec![2, 3, 4]), (2, 0, vec![3, 4]), (4, 0, vec![])]
-        {
+        for (committed, slots_max, left) in [
+            (4, 4, vec![1, 2, 3, 4]),
+            (4, 3, vec![2, 3, 4]),
+            (2, 0, vec![3, 4]),
+            (4, 0, vec![]),
+            // What is not committed takes nothing of its place.
+            (2, 2, vec![1, 2, 3, 4]),
+            (2, 1, vec![2, 3, 4]),
+        ] {
             let mut tail = tail(4);
             tail.trim(Slot(committed), slots_max, usize::MAX);
             assert_eq!(held(&tail), left, "{committed} committed, at most {slots_max}");
@@ -179,8 +197,13 @@ mod tests {
             let mut tail = tail(6);
             tail.cut(Slot(4));
             tail.trim(Slot(1), 0, usize::MAX);
+            tail.push(Entry::after(tail.last(), entries(1)[0].content().clone()));
             tail.trim(Slot(4), usize::MAX, weight_max);
-            assert_eq!(tail.len(), left, "at most {weight_max} bytes");
+            assert_eq!(
+                tail.len(),
+                left + 1,
+                "at most {weight_max} bytes, and what is not committed"
+            );
         }
     }
 

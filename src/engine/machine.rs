@@ -61,17 +61,24 @@ impl Engine {
         wakes.into_iter().flatten().min()
     }
 
-    /// The message that answers [`Effects::serve`]: `entries` as read from the log, which follow
-    /// `after` there.
+    /// The message that answers [`Effects::serve`], and what is to be read next for the same answer: `entries` as read
+    /// from the log, which follow `after` there.
     ///
     /// # Panics
     /// Before the cluster is formed: nothing is served then.
-    pub fn served(&mut self, serve: Serve, after: Position, entries: &[Entry]) -> Outgoing {
+    pub fn served(
+        &mut self,
+        serve: Serve,
+        after: Position,
+        entries: &[Entry],
+    ) -> (Outgoing, Option<Serve>) {
         let epoch = self.epoch().expect("who serves has an epoch").epoch;
+        let next = entries.last().and_then(|last| serve.next(last.slot()));
+        let (committed, more) = (serve.committed, next.is_some());
         let entries = entries.iter().map(|entry| entry.content().clone()).collect();
-        let body = Body::Entries(consensus::Entries { after, entries, committed: serve.committed });
+        let body = Body::Entries(consensus::Entries { after, entries, committed, more });
         let payload = Payload::Consensus(consensus::Message { epoch, body });
-        Outgoing { id: self.names.next(), to: Recipients::One(serve.to), payload }
+        (Outgoing { id: self.names.next(), to: Recipients::One(serve.to), payload }, next)
     }
 
     /// Where the node stands.

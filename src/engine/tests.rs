@@ -331,11 +331,14 @@ fn a_killed_proposer_is_replaced_as_soon_as_its_redial_is_refused() {
 fn what_the_log_serves_is_named_for_who_asked_in_the_epoch_under_way() {
     let mut net = Net::linked(2);
     let committed = Position::GENESIS;
-    let serve = consensus::Serve { to: id(2), from: Slot(1), through: Slot(1), committed };
+    let (from, through, messages) = (Slot(1), Slot(1), 1);
+    let serve = consensus::Serve { to: id(2), from, through, committed, messages };
     let engine = net.engines.get_mut(&id(1)).expect("it runs");
-    let outgoing = engine.served(serve, Position::GENESIS, &[]);
+    let (outgoing, next) = engine.served(serve, Position::GENESIS, &[]);
+    assert_eq!(next, None, "there is no more");
     assert_eq!(outgoing.to, Recipients::One(id(2)));
-    let entries = consensus::Entries { after: committed, entries: Vec::new(), committed };
+    let entries =
+        consensus::Entries { after: committed, entries: Vec::new(), committed, more: false };
     let body = consensus::Body::Entries(entries);
     let said = consensus::Message { epoch: Epoch(1), body };
     assert_eq!(outgoing.payload, Payload::Consensus(said));

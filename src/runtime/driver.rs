@@ -255,8 +255,7 @@ impl Driver {
             Report::Served { serve, entries } => {
                 let after = entries.first().map(Entry::parent);
                 let found = after.map(|after| self.engine.served(serve, after, &entries));
-                self.executor.served(found);
-                Ok(())
+                self.executor.served(found)
             }
             Report::Failed(error) => Err(error.into()),
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::consensus::{self, Entry, EpochConfig, Record};
+use crate::consensus::{self, Entry, EpochConfig, Record, Serve};
 use crate::engine::{Effects, Event, Outgoing, Recipients};
 use crate::runtime::disk::{Disk, Job, Reading};
 use crate::runtime::failure::RunError;
@@ -84,8 +84,7 @@ impl Executor {
             self.send(outgoing, timestamp);
         }
         for serve in serve.into_iter().take(SERVING_MAX - self.serving) {
-            self.serving += 1;
-            self.read(Reading::ForPeer(serve))?;
+            self.serve(serve)?;
         }
         if let Some(through) = publish.iter().rev().find_map(committed) {
             self.publisher.committed(through);
@@ -143,12 +142,23 @@ impl Executor {
         }
     }
 
-    /// The disk answered a peer's wish; what it found follows, unless it is not there.
-    pub(super) fn served(&mut self, found: Option<Outgoing>) {
+    /// The disk answered a peer's wish; what it found follows, unless it is not there, and what is to be read next for it.
+    ///
+    /// # Errors
+    /// [`RunError`] if the node must stop.
+    pub(super) fn served(
+        &mut self,
+        found: Option<(Outgoing, Option<Serve>)>,
+    ) -> Result<(), RunError> {
         self.serving -= 1;
-        if let Some(outgoing) = found {
-            self.send(outgoing, wall_clock());
-        }
+        let Some((outgoing, next)) = found else { return Ok(()) };
+        self.send(outgoing, wall_clock());
+        next.map_or(Ok(()), |next| self.serve(next))
+    }
+
+    fn serve(&mut self, serve: Serve) -> Result<(), RunError> {
+        self.serving += 1;
+        self.read(Reading::ForPeer(serve))
     }
 
     /// Who has no link, or no room, does not get it. That is no loss: the engine repeats what matters,

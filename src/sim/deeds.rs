@@ -16,6 +16,9 @@ use crate::storage::LogError;
 use crate::types::{Position, Slot};
 use crate::wire::{Message, Payload};
 
+/// How many entries one message of an answer from the disk has, so that some answers take several.
+const SERVED_AT_ONCE: usize = 8;
+
 impl Cluster {
     pub(super) fn carry_out(&mut self, node: usize, effects: Effects) {
         let Effects { batch, persist, send, serve, publish } = effects;
@@ -206,8 +209,12 @@ impl Cluster {
             _ if entries.is_empty() => return,
             _ => entries.remove(0).position(),
         };
-        let outgoing = process.engine.served(serve, after, &entries);
+        entries.truncate(SERVED_AT_ONCE);
+        let (outgoing, next) = process.engine.served(serve, after, &entries);
         self.send(node, outgoing);
+        if let Some(next) = next {
+            self.serve(node, next);
+        }
     }
 
     /// The disk fails: the process stops, as it must (exit code 8), and says nothing more.

@@ -12,11 +12,8 @@ use crate::types::Slot;
 /// The log of one node, on `D`. One thread appends and syncs; [`DurableLog::reader`] serves others.
 #[derive(Debug)]
 pub struct DurableLog<D: Disk> {
-    /// What all records amount to, with whatever of the machine's memory a record may refer to.
+    /// What all records amount to, with as much behind the commit as the machine holds after a restart.
     state: State,
-    /// What was committed at the last two syncs. The machine forgets nothing behind what it knows to be
-    /// durable, and while it works the log is at most that far ahead of it.
-    settled: [Slot; 2],
     settings: Settings,
     journal: Journal<D>,
     chain: Chain<D>,
@@ -42,21 +39,20 @@ impl<D: Disk> DurableLog<D> {
         // then of an old one, and cannot be taken for what follows.
         let snapshot = Snapshot::new(&state, chain.mark());
         let journal = Journal::begin(disk, generation + 1, &snapshot, settings.journal_bytes)?;
-        let settled = [state.committed.slot; 2];
-        Ok((Self { state, settled, settings, journal, chain, failed: None }, recovered))
+        Ok((Self { state, settings, journal, chain, failed: None }, recovered))
     }
 
     /// Whether `disk` holds a log or counts starts, of whatever node.
     ///
     /// # Errors
     /// [`LogError`] if the disk does not say.
+    pub fn is_begun(disk: &D) -> Result<bool, LogError> {
+        recovery::is_begun(disk)
+    }
+
     /// Which generation of the journal is written.
     pub fn generation(&self) -> u64 {
         self.journal.generation()
-    }
-
-    pub fn is_begun(disk: &D) -> Result<bool, LogError> {
-        recovery::is_begun(disk)
     }
 
     /// A reader of committed entries, of the newest only after [`Log::read`].
@@ -65,14 +61,12 @@ impl<D: Disk> DurableLog<D> {
     }
 
     fn add(&mut self, records: &[Record]) -> Result<(), LogError> {
-        let mut placed = Vec::with_capacity(records.len());
+        let mut tips = Vec::with_capacity(records.len());
         for record in records {
-            let record = recovery::behind(self.state.tail.before(), record);
-            let tip = self.state.last();
-            self.state.apply(&record)?;
-            placed.push((record, tip));
+            tips.push(self.state.last());
+            self.state.apply(record)?;
         }
-        match self.journal.append(placed.iter().map(|(record, tip)| (&**record, *tip))) {
+        match self.journal.append(records.iter().zip(tips)) {
             Ok(()) => self.journal.write_if_much(),
             Err(Full) => {
                 self.extend_chain()?;
@@ -95,10 +89,10 @@ impl<D: Disk> DurableLog<D> {
         self.chain.append(entries.take_while(|entry| entry.slot() <= through))
     }
 
-    /// Forgets what is in the chain and no record refers to.
+    /// Forgets what is in the chain: no record refers to what lies behind the commit that it meets.
     fn forget(&mut self) {
         let Settings { retained_slots, retained_bytes, .. } = self.settings;
-        self.state.trim(self.settled[0], 2 * retained_slots, 2 * retained_bytes);
+        self.state.trim(self.state.committed.slot, retained_slots, retained_bytes);
     }
 
     /// Does nothing more once something failed.
@@ -126,7 +120,6 @@ impl<D: Disk> Log for DurableLog<D> {
                 Err(_) if mutant::is(Mutant::SyncErrorIgnored) => {}
                 outcome => outcome?,
             }
-            log.settled = [log.settled[1], log.state.committed.slot];
             Ok(())
         })
     }

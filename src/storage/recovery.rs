@@ -1,10 +1,9 @@
 //! From files to a state: what a log holds when it is opened.
 
-use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 
-use crate::consensus::{Entry, Known, Record, State};
+use crate::consensus::{Entry, Known, State};
 use crate::storage::chain::Chain;
 use crate::storage::codec::{Malformed, proposal_in};
 use crate::storage::disk::{read_file, write_file};
@@ -23,7 +22,7 @@ pub const LOG_FORMAT: &str = "quorate log 1";
 pub(super) struct Recovery<D: Disk> {
     /// The last generation of the journal; 0 if none has begun.
     pub(super) generation: u64,
-    /// What all records make, with twice the entries in memory that the machine keeps.
+    /// What all records make.
     pub(super) state: State,
     /// The chain as the last generation began.
     pub(super) chain: Chain<D>,
@@ -53,14 +52,12 @@ impl Replay {
             let damaged = |what| LogError::damaged(&self.path, offset, what);
             let before = state.committed.slot;
             for record in &records.map_err(|Malformed(what)| damaged(what))? {
-                let record = behind(state.tail.before(), record);
-                state.apply(&record).map_err(|misfit| damaged(misfit.0))?;
+                state.apply(record).map_err(|misfit| damaged(misfit.0))?;
             }
             let through = state.committed.slot;
             let entries = state.tail.behind(before);
             entries.take_while(|entry| entry.slot() <= through).try_for_each(&mut committed)?;
-            let Settings { retained_slots, retained_bytes, .. } = settings;
-            state.trim(through, 2 * retained_slots, 2 * retained_bytes);
+            state.trim(through, settings.retained_slots, settings.retained_bytes);
         }
         Ok(state)
     }
@@ -143,21 +140,6 @@ fn ids<D: Disk>(chain: &Chain<D>, settings: &Settings) -> Result<Known, LogError
 fn see(ids: &mut Known, id: ProposalId, until: Option<Slot>, slot: Slot) {
     if until.is_none_or(|until| slot <= until) {
         ids.learn(id, slot);
-    }
-}
-
-/// The same change, told from `before` on. The machine may hold more than this log does, for it forgets
-/// only what it knows to be durable: an adoption may name an entry that is final and forgotten here.
-pub(super) fn behind(before: Position, record: &Record) -> Cow<'_, Record> {
-    match record {
-        Record::Adopt { round, after, entries } if after.slot < before.slot => {
-            let Some(held) = entries.iter().position(|entry| entry.position() == before) else {
-                return Cow::Borrowed(record);
-            };
-            let entries = entries[held + 1..].to_vec();
-            Cow::Owned(Record::Adopt { round: *round, after: before, entries })
-        }
-        _ => Cow::Borrowed(record),
     }
 }
 

@@ -163,6 +163,7 @@ fn a_member_that_lies_stops_nobody() {
             after: Position::GENESIS,
             entries: vec![noop.clone(); 3],
             committed: forged(3),
+            more: false,
         };
         wire.send(&liar.says(Body::Entries(entries)));
         // Whose rounds are these? One in three is the liar's own, and that one is too low to lead.

@@ -105,7 +105,7 @@ const payloads = new Map([
       "propose?": record({ round: uint(), after: position, entries, committed: position, "adopt?": bool }),
       "refuse?": record({ "promised?": uint(), committed: position }),
       "fetch?": record({ from: uint(), to: uint() }),
-      "entries?": record({ after: position, entries, committed: position }),
+      "entries?": record({ after: position, entries, committed: position, "more?": bool }),
       "submit?": record({ proposals: list(proposal) }),
       "read?": record({ nonce: uint() }),
       "read_reply?": record({ nonce: uint(), last: position }),

@@ -257,7 +257,9 @@ _PAYLOADS: dict[str, Shape] = {
         }),
         "refuse?": _record({"promised?": _uint(), "committed": _POSITION}),
         "fetch?": _record({"from": _uint(), "to": _uint()}),
-        "entries?": _record({"after": _POSITION, "entries": _ENTRIES, "committed": _POSITION}),
+        "entries?": _record(
+            {"after": _POSITION, "entries": _ENTRIES, "committed": _POSITION, "more?": _bool}
+        ),
         "submit?": _record({"proposals": _list(_PROPOSAL)}),
         "read?": _record({"nonce": _uint()}),
         "read_reply?": _record({"nonce": _uint(), "last": _POSITION}),

@@ -2,7 +2,7 @@
 
 use super::hand::*;
 use super::*;
-use crate::consensus::{Entries, Entry, Fetch, Propose, Record, Vote};
+use crate::consensus::{Entries, Entry, Fetch, Propose, Record, Serve, Vote};
 
 const T: Duration = Duration::from_millis(600);
 
@@ -23,7 +23,8 @@ fn behind() -> (Hand, Vec<Entry>) {
 fn entries(log: &[Entry], after: usize, through: usize, committed: usize) -> Body {
     let at = |slot: usize| slot.checked_sub(1).map_or(Position::GENESIS, |i| log[i].position());
     let contents = log[after..through].iter().map(|entry| entry.content().clone()).collect();
-    Body::Entries(Entries { after: at(after), entries: contents, committed: at(committed) })
+    let (after, committed) = (at(after), at(committed));
+    Body::Entries(Entries { after, entries: contents, committed, more: false })
 }
 
 fn asks(peer: u128, from: u64, to: u64) -> (To, Fetch) {
@@ -142,18 +143,81 @@ fn what_is_held_is_served_from_the_first_slot_to_the_tip_and_nothing_else_is() {
 }
 
 #[test]
-fn an_answer_holds_a_batch_or_one_entry_that_is_larger() {
+fn an_answer_is_so_many_messages_each_a_batch_or_one_entry_that_is_larger() {
     let size = limits::BATCH_BYTES / 4;
-    let sizes = [size, size, size, size, size, 4 * size + 1];
+    let sizes = [1, 1, 1, 1, 1, 5, 4, 4, 4].map(|times| times * size);
     let contents = (1..).zip(sizes).map(|(id, size)| content_of(weighing(id, size)));
     let log = Entry::chain(Position::GENESIS, contents);
     let mut hand = Hand::new(3, 3, Settings::default(), &[adopt(0, &log)]);
     hand.work();
-    for (from, through) in [(1, 4), (2, 5), (3, 5), (5, 5), (6, 6)] {
-        let fx = hand.hear(1, Body::Fetch(Fetch { from: Slot(from), to: Slot(6) }));
-        let [(_, Body::Entries(answer))] = &said(&fx)[..] else { panic!("{fx:?}") };
-        assert_eq!(answer.after.slot.0 + answer.entries.len() as u64, through, "from {from}");
+    for (from, to, ends) in [
+        (1, 9, vec![4, 5, 6, 7]),
+        (2, 6, vec![5, 6]),
+        (3, 5, vec![5]),
+        (6, 9, vec![6, 7, 8, 9]),
+        (8, 20, vec![8, 9]),
+    ] {
+        let fx = hand.hear(1, Body::Fetch(Fetch { from: Slot(from), to: Slot(to) }));
+        let mut at = from - 1;
+        let mut answer: Vec<_> = said(&fx).into_iter().collect();
+        let got = answer.drain(..).map(|(_, body)| {
+            let Body::Entries(answer) = body else { panic!("{body:?}") };
+            assert_eq!(answer.after.slot.0, at, "one goes on where the one before ended");
+            at += answer.entries.len() as u64;
+            (at, answer.more)
+        });
+        let got: Vec<_> = got.collect();
+        let last = ends.len() - 1;
+        let expected = ends.into_iter().enumerate().map(|(index, end)| (end, index < last));
+        assert_eq!(got, expected.collect::<Vec<_>>(), "from {from} to {to}");
     }
+}
+
+#[test]
+fn what_is_read_from_the_log_for_an_answer_goes_on_until_it_is_long_enough() {
+    let log = log(6);
+    let settings = Settings { retained_slots: 0, ..Settings::default() };
+    let after = Position::GENESIS;
+    let committed = log[5].position();
+    let learn = Record::Learn { after, entries: log.clone(), committed };
+    let mut hand = Hand::new(3, 3, settings, &[learn]);
+    hand.work();
+    let fx = hand.hear(1, Body::Fetch(Fetch { from: Slot(1), to: Slot(5) }));
+    let [serve] = fx.serve[..] else { panic!("{fx:?}") };
+    let rest = |serve: Serve| (serve.from.0, serve.through.0, serve.messages);
+    assert_eq!(rest(serve), (1, 5, limits::FETCH_BATCHES));
+    let next = serve.next(Slot(2)).expect("it is not all");
+    assert_eq!(rest(next), (3, 5, limits::FETCH_BATCHES - 1));
+    assert_eq!(next.next(Slot(5)), None, "all is read");
+    assert_eq!(Serve { messages: 1, ..serve }.next(Slot(2)), None, "it is long enough");
+}
+
+#[test]
+fn the_rest_of_an_answer_is_waited_for_and_what_follows_it_is_asked_for_at_once() {
+    let (mut hand, log) = behind();
+    hand.wait(T / 16);
+    assert_eq!(fetches(&hand.work()), [asks(1, 2, 4)]);
+    let Body::Entries(first) = entries(&log, 1, 2, 4) else { unreachable!() };
+    hand.wait(T / 2 - T / 16);
+    hand.hear(1, Body::Entries(Entries { more: true, ..first }));
+    hand.wait(T / 16);
+    assert_eq!(fetches(&hand.work()), [], "it is on its way");
+    hand.hear(1, entries(&log, 2, 3, 4));
+    assert_eq!(fetches(&hand.work()), [asks(1, 4, 4)]);
+}
+
+#[test]
+fn where_the_rest_of_an_answer_does_not_come_another_member_is_asked() {
+    let (mut hand, log) = behind();
+    hand.wait(T / 16);
+    assert_eq!(fetches(&hand.work()), [asks(1, 2, 4)]);
+    let Body::Entries(first) = entries(&log, 1, 2, 4) else { unreachable!() };
+    hand.hear(1, Body::Entries(Entries { more: true, ..first }));
+    for peer in [1, 2] {
+        hand.beat(peer, beat(0, &log, 4));
+    }
+    hand.wait(T / 2);
+    assert_eq!(fetches(&hand.work()), [asks(2, 3, 4)]);
 }
 
 #[test]

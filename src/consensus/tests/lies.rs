@@ -89,7 +89,7 @@ fn another_history_that_is_called_committed_stops_this_node() {
     let other = Entry::chain(Position::GENESIS, [content(8, "x"), content(9, "y")]);
     let [first, second] = [other[0].position(), other[1].position()];
     let entries = |after, contents: &[Content], committed| {
-        Body::Entries(Entries { after, entries: contents.to_vec(), committed })
+        Body::Entries(Entries { after, entries: contents.to_vec(), committed, more: false })
     };
     let contents = [content(8, "x"), content(9, "y")];
     for body in [

@@ -183,7 +183,8 @@ impl Checker {
     /// A node at rest keeps no more in memory than it is set to.
     pub(in crate::sim) fn rests(&self, engine: &Engine) -> Verdict {
         let held = engine.consensus().state().tail.len();
-        let most = self.settings.consensus.retained_slots.max(1);
+        // The newest stays, whatever the setting.
+        let most = self.settings.consensus.retained_slots + 1;
         if held > most {
             let what = format!("holds {held} entries in memory at rest, set to {most}");
             return Err((Invariant::BuffersBounded, what));
