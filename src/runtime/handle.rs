@@ -28,7 +28,8 @@ pub(super) const COMMANDS: usize = 4_096;
 /// How many may ask at once where the node stands; further ones wait their turn.
 pub(super) const QUESTIONS: usize = 16;
 
-/// How many reads of old entries may wait for the disk at once; further ones wait their turn.
+/// How many reads of old entries may wait for the disk at once, whether anybody still waits for them or not; further
+/// ones wait their turn.
 pub(super) const DISK_READS: usize = 16;
 
 /// The most that [`Handle::committed`] returns at once, as weighed by [`Entry::weight`], except for a single entry.
@@ -165,14 +166,23 @@ impl Handle {
         if limit == 0 || through < from {
             return Ok(Vec::new());
         }
-        let _permit = self.disk_reads.acquire().await.map_err(|_| Stopped)?;
+        let disk_reads = Arc::clone(&self.disk_reads);
+        let permit = disk_reads.acquire_owned().await.map_err(|_| Stopped)?;
         let (reply, answer) = oneshot::channel();
         let weight_max = ENTRIES_WEIGHT_MAX;
         self.commands
             .send(Command::Entries { from, through, weight_max, reply })
             .await
             .map_err(|_| Stopped)?;
-        answer.await.map_err(|_| Stopped)
+        // Whoever asked may give up waiting; the disk has the read before it all the same, and only when
+        // that is done may another one wait there.
+        let reading = tokio::spawn(async move {
+            let entries = answer.await;
+            drop(permit);
+            entries
+        });
+        let entries = reading.await.map_err(|_| Stopped)?;
+        entries.map_err(|_| Stopped)
     }
 
     /// What is committed here.
@@ -285,5 +295,57 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.questions.send(reply).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Digest;
+
+    /// How long what must happen may take before a test fails.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn readers_that_give_up_do_not_crowd_the_disk() {
+        let facts = Facts {
+            id: NodeId::from_u128(1),
+            name: "n1".to_owned(),
+            cluster: "demo".to_owned(),
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            listed: Vec::new(),
+            data_dir: PathBuf::from("nowhere"),
+        };
+        let (commands, mut waiting) = mpsc::channel(COMMANDS);
+        let (questions, _) = mpsc::channel(QUESTIONS);
+        let (notices, _) = broadcast::channel(1);
+        let last = Position { slot: Slot(9), hash: Digest::new([7; 32]) };
+        let (_committed, committed) = watch::channel(last);
+        let handle = Handle {
+            facts: Arc::new(facts),
+            commands,
+            questions,
+            notices: notices.downgrade(),
+            committed,
+            metrics: Arc::new(Metrics::new()),
+            disk_reads: Arc::new(Semaphore::new(DISK_READS)),
+        };
+        for _ in 0..10 * DISK_READS {
+            let asked = tokio::time::timeout(Duration::ZERO, handle.committed(Slot(1), 1)).await;
+            assert!(asked.is_err(), "nobody answers");
+        }
+        assert_eq!(waiting.len(), DISK_READS);
+        let answering = async {
+            while let Some(command) = waiting.recv().await {
+                let Command::Entries { reply, .. } = command else { panic!("a read is due") };
+                let _ = reply.send(Vec::new());
+            }
+        };
+        tokio::select! {
+            () = answering => panic!("the handle lives"),
+            read = tokio::time::timeout(PATIENCE, handle.committed(Slot(1), 1)) => {
+                assert_eq!(read.expect("each answer makes room"), Ok(Vec::new()));
+            }
+        }
     }
 }
