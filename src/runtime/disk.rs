@@ -26,7 +26,7 @@ const JOBS_PER_SYNC_MAX: usize = 1_024;
 
 /// How many jobs may wait. The driver takes no more from peers and clients at half of this (see
 /// `executor`); what remains is for its own timers, and for reads, which are few at a time.
-/// A full queue stops the node: such a disk has been silent for many timeouts.
+/// A full queue stops the node, as a disk does that finishes nothing for many timeouts.
 const QUEUE: usize = 2_048;
 
 /// Reports on their way to the driver, which always takes them: a full queue only delays the disk.

@@ -74,13 +74,11 @@ impl Driver {
     /// # Errors
     /// [`RunError`] if it must.
     pub(super) async fn run(mut self) -> Result<(), RunError> {
-        let ended = self.drive().await;
-        let leaving = match ended {
+        let ended = match self.drive().await {
             Ok(()) => self.input(Input::Leave).and_then(|()| self.executor.persist()),
             Err(error) => Err(error),
         };
-        let left = self.close().await;
-        leaving.and(left)
+        self.close(ended).await
     }
 
     async fn drive(&mut self) -> Result<(), RunError> {
@@ -334,22 +332,37 @@ impl Driver {
         }
     }
 
-    /// Lets the disk finish what waits, and the links say goodbye.
-    async fn close(self) -> Result<(), RunError> {
-        let Self { executor, sources: Sources { mut reports, .. }, .. } = self;
+    /// Lets the links say goodbye, and the disk finish what waits; one that hangs is left behind, with its thread.
+    async fn close(self, ended: Result<(), RunError>) -> Result<(), RunError> {
+        let Self { executor, sources, .. } = self;
+        let Sources { inbox, commands, questions, mut reports, .. } = sources;
+        // Whoever waits is told at once that no answer comes.
+        drop((inbox, commands, questions));
+        let hangs = executor.hangs();
+        let patience = match ended {
+            Err(RunError::DiskStalled { .. }) => GOODBYE,
+            Ok(()) | Err(_) => executor.hangs_after(),
+        };
         let (disk, transport) = executor.into_parts();
         let thread = disk.close();
+        transport.close(GOODBYE).await;
         let mut written = Ok(());
-        while let Some(report) = reports.recv().await {
-            if let Report::Failed(error) = report {
-                written = Err(error.into());
+        loop {
+            match tokio::time::timeout(patience, reports.recv()).await {
+                Ok(Some(Report::Failed(error))) => written = Err(error.into()),
+                Ok(Some(Report::Synced { .. } | Report::Served { .. })) => {}
+                Ok(None) => break,
+                Err(_) => return ended.and(Err(hangs)),
             }
         }
-        transport.close(GOODBYE).await;
         // Its reports have ended, so it is at its end.
         if let Err(panic) = thread.join() {
             std::panic::resume_unwind(panic);
         }
-        written
+        ended.and(written)
     }
 }
+
+#[cfg(test)]
+#[path = "driver/hanging.rs"]
+mod hanging;

@@ -27,6 +27,19 @@ const SERVING_MAX: usize = 256;
 /// after a restart; a job of their own costs each commit two changes of thread.
 const HINTS_WAIT: Duration = Duration::from_millis(100);
 
+/// How long the disk may finish nothing of what it was handed before it is said to hang, in multiples of
+/// `suspect_after`, and the least that this may come to.
+const HANGS_AFTER: u32 = 50;
+const HANGS_AFTER_MIN: Duration = Duration::from_secs(30);
+
+/// How many turns of the driver at least it takes to see that the disk hangs.
+const LOOKS: u32 = 10;
+
+/// How long the disk of a node with this `suspect_after` may finish nothing.
+pub(super) fn hangs_after(suspect_after: Duration) -> Duration {
+    (suspect_after * HANGS_AFTER).max(HANGS_AFTER_MIN)
+}
+
 /// The hands of one node.
 pub(super) struct Executor {
     transport: Transport,
@@ -46,11 +59,19 @@ pub(super) struct Executor {
     handed_bytes: usize,
     /// Reads for peers that the disk has not answered.
     serving: usize,
+    /// For how long the disk may finish nothing.
+    hangs_after: Duration,
+    standstill: Standstill,
 }
 
 impl Executor {
-    /// Hands that have done nothing yet.
-    pub(super) fn new(transport: Transport, disk: Disk, publisher: Publisher) -> Self {
+    /// Hands that have done nothing yet. A disk that finishes nothing for `hangs_after` stops the node.
+    pub(super) fn new(
+        transport: Transport,
+        disk: Disk,
+        publisher: Publisher,
+        hangs_after: Duration,
+    ) -> Self {
         Self {
             transport,
             disk,
@@ -62,6 +83,8 @@ impl Executor {
             handed: VecDeque::new(),
             handed_bytes: 0,
             serving: 0,
+            hangs_after,
+            standstill: Standstill::default(),
         }
     }
 
@@ -103,15 +126,20 @@ impl Executor {
         self.transport.expect_members(config.members.iter().chain(&config.learners).copied());
     }
 
-    /// Hands to the disk what was gathered, if it must be synced or has waited long enough.
+    /// Hands to the disk what was gathered, if it must be synced or has waited long enough; and looks whether
+    /// the disk finishes what it was handed.
     ///
     /// # Errors
-    /// [`RunError`] if the disk takes nothing any more.
+    /// [`RunError`] if the disk hangs.
     pub(super) fn end_turn(&mut self, now: Time) -> Result<(), RunError> {
         if self.is_sync_due || now.since(self.gathered_since) >= HINTS_WAIT {
             self.persist()?;
         }
-        Ok(())
+        let oldest = self.handed.front().map(|(batch, _)| *batch);
+        match self.standstill.look(now, oldest, self.hangs_after / LOOKS) {
+            lasted if lasted < self.hangs_after => Ok(()),
+            _ => Err(self.hangs()),
+        }
     }
 
     /// Hands to the disk what was gathered.
@@ -207,14 +235,47 @@ impl Executor {
         &mut self.publisher
     }
 
+    /// For how long the disk may finish nothing before it is said to hang.
+    pub(super) fn hangs_after(&self) -> Duration {
+        self.hangs_after
+    }
+
+    /// What is said of a disk that hangs.
+    pub(super) fn hangs(&self) -> RunError {
+        RunError::DiskStalled { waiting: self.handed.len() }
+    }
+
     /// The parts, for an orderly end. Whoever still waits for an answer is told that none comes.
     pub(super) fn into_parts(self) -> (Disk, Transport) {
         (self.disk, self.transport)
     }
 
     fn push(&mut self, job: Job) -> Result<(), RunError> {
-        let waiting = self.handed.len();
-        self.disk.push(job).map_err(|_| RunError::DiskStalled { waiting })
+        self.disk.push(job).map_err(|_| self.hangs())
+    }
+}
+
+/// For how long the disk has finished nothing, though something waits for it.
+#[derive(Debug, Default)]
+struct Standstill {
+    /// The oldest batch that waits.
+    oldest: Option<u64>,
+    /// For how long it has been the oldest.
+    lasted: Duration,
+    looked: Time,
+}
+
+impl Standstill {
+    /// Looks again. What passed since the last look counts for `pause_max` at most: where this process was held,
+    /// so was its disk thread.
+    fn look(&mut self, now: Time, oldest: Option<u64>, pause_max: Duration) -> Duration {
+        let passed = now.since(self.looked).min(pause_max);
+        self.lasted = match oldest.is_some() && oldest == self.oldest {
+            true => self.lasted + passed,
+            false => Duration::ZERO,
+        };
+        (self.oldest, self.looked) = (oldest, now);
+        self.lasted
     }
 }
 
@@ -235,4 +296,45 @@ fn weight(record: &Record) -> usize {
         Record::Epoch { .. } | Record::Promise { .. } | Record::Commit { .. } => &[],
     };
     128 + entries.iter().map(Entry::weight).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u64) -> Time {
+        Time::from_start(SECOND * u32::try_from(seconds).expect("a short test"))
+    }
+
+    #[test]
+    fn a_disk_that_finishes_nothing_stands_still_and_one_that_is_slow_does_not() {
+        let mut disk = Standstill::default();
+        for second in 1..100 {
+            assert_eq!(disk.look(at(second), None, SECOND), Duration::ZERO, "nothing waits");
+        }
+        for second in 100..200 {
+            let slow = Some(second / 10);
+            assert!(disk.look(at(second), slow, SECOND) < 10 * SECOND, "at {second}");
+        }
+        for (second, lasted) in (200..300).zip(0..) {
+            assert_eq!(disk.look(at(second), Some(99), SECOND), lasted * SECOND);
+        }
+        assert_eq!(disk.look(at(300), Some(100), SECOND), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_pause_of_the_whole_process_is_no_standstill_of_the_disk() {
+        let mut disk = Standstill::default();
+        disk.look(at(1), Some(1), SECOND);
+        assert_eq!(disk.look(at(1_000), Some(1), SECOND), SECOND);
+        assert_eq!(disk.look(at(1_001), Some(1), SECOND), 2 * SECOND);
+    }
+
+    #[test]
+    fn a_disk_is_given_many_timeouts() {
+        assert_eq!(hangs_after(Duration::from_millis(10)), 30 * SECOND);
+        assert_eq!(hangs_after(2 * SECOND), 100 * SECOND);
+    }
 }

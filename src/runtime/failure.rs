@@ -87,7 +87,7 @@ pub enum RunError {
     /// Reading or writing the log failed; it is never retried.
     #[error(transparent)]
     Storage(#[from] LogError),
-    /// The disk has not taken anything for so long that its queue is full.
+    /// The disk has finished nothing for so long that it hangs, or its queue is full.
     #[error(
         "the disk took none of {waiting} waiting batches; the node stops, nothing acknowledged is lost: \
          check the disk of the data directory, then start the node again"

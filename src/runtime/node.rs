@@ -14,7 +14,7 @@ use crate::engine::{Engine, Settings};
 use crate::runtime::alarm::Alarm;
 use crate::runtime::disk::Disk;
 use crate::runtime::driver::{Driver, Sources};
-use crate::runtime::executor::Executor;
+use crate::runtime::executor::{Executor, hangs_after};
 use crate::runtime::failure::{RunError, StartError};
 use crate::runtime::handle::{COMMANDS, DISK_READS, Facts, Handle, QUESTIONS};
 use crate::runtime::metrics::Metrics;
@@ -182,7 +182,8 @@ impl<L: Log + Send + 'static> Opened<L> {
             disk_reads: Arc::new(Semaphore::new(DISK_READS)),
         };
         let publisher = Publisher::new(narrator, metrics, notices, told_committed);
-        let executor = Executor::new(transport, disk, publisher);
+        let hangs_after = hangs_after(config.suspect_after);
+        let executor = Executor::new(transport, disk, publisher, hangs_after);
         if let Some(config) = engine.epoch() {
             executor.expect_members(config);
         }
