@@ -132,10 +132,16 @@ impl Driver {
         Ok(())
     }
 
-    /// Heartbeats wake this loop often enough wherever a link leads to anyone.
+    /// Heartbeats wake this loop often enough wherever a link leads to anyone. Strangers are not asked: their
+    /// answers are not heard.
     fn ask_peers(&mut self) {
         let now = self.now();
+        let belongs =
+            |config: &EpochConfig, peer| config.is_member(peer) || config.learners.contains(&peer);
         for peer in self.round_trips.due(now) {
+            if self.engine.epoch().is_some_and(|config| !belongs(config, peer)) {
+                continue;
+            }
             let id = MessageId::from(Uuid::new_v4());
             self.executor.ping(id, peer);
             self.round_trips.asked(now, peer, id);

@@ -236,7 +236,9 @@ mod tests {
     use crate::config::Address;
     use crate::runtime::{FailureClass, Outcome};
     use crate::storage::MemoryDisk;
+    use crate::transport::Incoming;
     use crate::types::Value;
+    use crate::wire::{Message, MessageType};
 
     /// How long what must happen may take before a test fails.
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -319,6 +321,28 @@ mod tests {
         within(told_twice).await;
         let outcome = within(node.handle().propose(value("goes on"))).await;
         assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+        within(node.stop()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stranger_is_not_asked_how_long_its_answer_takes() {
+        let node = start(&MemoryDisk::default()).unwrap();
+        within(node.handle().wait_ready()).await.unwrap();
+        let address = node.handle().address();
+        let mut config = TransportConfig::new(NodeConfig::new("nowhere").cluster, "s", 0);
+        config.bind = Some([127, 0, 0, 1].into());
+        config.listed = vec![Address { host: address.ip().to_string(), port: address.port() }];
+        let (inbox, mut told) = mpsc::channel(INBOX);
+        let identity = Identity::open(&MemoryDisk::default()).unwrap().in_life(1);
+        let _stranger = Transport::start(identity, config, inbox).unwrap();
+        let mut beats = 0;
+        while beats < 3 {
+            let Some(Incoming::Frames(messages)) = within(told.recv()).await else { continue };
+            for Message { payload, .. } in messages {
+                assert_ne!(payload.message_type(), MessageType::Ping);
+                beats += u64::from(payload.message_type() == MessageType::HeartBeat);
+            }
+        }
         within(node.stop()).await.unwrap();
     }
 

@@ -26,10 +26,9 @@ struct Trip {
 }
 
 impl RoundTrips {
-    /// A link leads to this peer.
+    /// A link leads to this peer: it is asked with all others.
     pub(super) fn linked(&mut self, peer: NodeId) {
         self.peers.insert(peer, Trip::default());
-        self.next_at = Time::ZERO;
     }
 
     /// The link is gone.
@@ -97,6 +96,17 @@ mod tests {
         trips.answered(at(3), PEER, question(1));
         trips.answered(at(5), PEER, question(1));
         assert_eq!(trips.known(), BTreeMap::from([(PEER, Duration::from_millis(3))]));
+    }
+
+    #[test]
+    fn a_further_link_asks_nobody_before_the_time() {
+        let mut trips = RoundTrips::default();
+        trips.linked(PEER);
+        assert_eq!(trips.due(at(0)), [PEER]);
+        let another = NodeId::from_u128(3);
+        trips.linked(another);
+        assert_eq!(trips.due(at(999)), []);
+        assert_eq!(trips.due(at(1_000)), [PEER, another]);
     }
 
     #[test]
