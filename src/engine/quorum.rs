@@ -11,12 +11,12 @@ pub struct Quorum {
     pub heard: usize,
     /// Members needed.
     pub needed: usize,
-    /// Whether enough are heard. A suspicion takes none away that were enough: it may pass.
+    /// Whether enough are heard. A suspicion takes none away that were enough, until it has lasted: it may pass.
     pub is_heard: bool,
 }
 
-/// Remembers what was last told: it takes online peers to have a quorum, and offline ones to lose
-/// it, so that a suspicion that passes is not news.
+/// Remembers what was last told: it takes online peers to have a quorum, and ones that are offline or silent for
+/// as long to lose it, so that a suspicion that passes is not news.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct QuorumWatch {
     is_heard: bool,
@@ -28,7 +28,7 @@ impl QuorumWatch {
         let own = usize::from(votes(&me));
         let (heard, needed) = (peers.online().filter(votes).count() + own, config.quorum());
         let count = match self.is_heard {
-            true => peers.not_offline().filter(votes).count() + own,
+            true => peers.near().filter(votes).count() + own,
             false => heard,
         };
         Quorum { heard, needed, is_heard: count >= needed }

@@ -112,6 +112,24 @@ fn a_peer_that_another_hears_stays_suspected() {
 }
 
 #[test]
+fn who_is_heard_by_others_alone_is_no_quorum_for_long() {
+    let mut net = Net::linked(5);
+    net.told(1);
+    for lost in [2, 4, 5] {
+        net.links.retain(|link| ![(id(1), id(lost)), (id(lost), id(1))].contains(link));
+    }
+    net.pass(2 * SUSPECT_AFTER);
+    let quorum = net.engines[&id(1)].status(net.now).quorum;
+    assert_eq!(quorum, Some(Quorum { heard: 2, needed: 3, is_heard: true }), "it may pass");
+    net.pass(2 * SUSPECT_AFTER);
+    let quorum = Quorum { heard: 2, needed: 3, is_heard: false };
+    assert_eq!(net.engines[&id(1)].status(net.now).quorum, Some(quorum));
+    assert_eq!(count(&net.told(1), &Event::Quorum { heard: 2, needed: 3 }), 1);
+    net.link(1, 2);
+    assert_eq!(count(&net.told(1), &Event::Quorum { heard: 3, needed: 3 }), 1);
+}
+
+#[test]
 fn a_killed_peer_is_offline_after_two_refusals_and_back_with_its_link() {
     let mut net = Net::linked(2);
     net.told(1);

@@ -43,6 +43,8 @@ pub(super) struct Detector {
     is_linked: bool,
     /// It said that it leaves, on the link that is or was its last.
     has_left: bool,
+    /// Suspected for as long as makes a peer offline that nobody hears.
+    is_long_silent: bool,
 }
 
 impl Detector {
@@ -55,6 +57,16 @@ impl Detector {
             refusals: 0,
             is_linked: false,
             has_left: false,
+            is_long_silent: false,
+        }
+    }
+
+    /// Whether it is heard here, or was so lately that it may be again at any moment.
+    pub(super) fn is_near(&self) -> bool {
+        match self.status {
+            NodeStatus::Online => true,
+            NodeStatus::Suspected => !self.is_long_silent,
+            NodeStatus::Offline => false,
         }
     }
 
@@ -79,6 +91,7 @@ impl Detector {
     pub(super) fn heard(&mut self, now: Time) {
         self.last_seen = Some(now);
         self.silent_since = now;
+        self.is_long_silent = false;
         if !self.has_left {
             self.refusals = 0;
             self.status = NodeStatus::Online;
@@ -130,7 +143,11 @@ impl Detector {
                 self.status = NodeStatus::Suspected;
                 Verdict::Ask
             }
-            NodeStatus::Suspected if silence > suspect_after * OFFLINE_AFTER && !is_vouched_for => {
+            NodeStatus::Suspected if silence > suspect_after * OFFLINE_AFTER => {
+                self.is_long_silent = true;
+                if is_vouched_for {
+                    return Verdict::Unchanged;
+                }
                 self.status = NodeStatus::Offline;
                 Verdict::Gone
             }
@@ -196,6 +213,19 @@ mod tests {
         assert_eq!(check(&mut peer, 5_000, true), Verdict::Unchanged);
         assert_eq!(peer.status(), Suspected);
         assert_eq!(check(&mut peer, 5_001, false), Verdict::Gone);
+    }
+
+    #[test]
+    fn a_peer_that_only_others_hear_is_near_for_a_while() {
+        let mut peer = linked();
+        for (millis, is_near) in [(600, true), (601, true), (1_800, true), (1_801, false)] {
+            check(&mut peer, millis, true);
+            assert_eq!(peer.is_near(), is_near, "at {millis}");
+        }
+        peer.heard(at(2_000));
+        peer.link_down();
+        check(&mut peer, 2_001, true);
+        assert!(peer.is_near());
     }
 
     #[test]

@@ -123,9 +123,11 @@ impl Machine {
         self.with_status(|status| status == NodeStatus::Online)
     }
 
-    /// Peers that are online or might be, in order.
-    pub fn not_offline(&self) -> impl Iterator<Item = NodeId> {
-        self.with_status(|status| status != NodeStatus::Offline)
+    /// Peers that are online, or suspected so lately that it may pass, in order. Whom only others hear any more is
+    /// not among them.
+    pub fn near(&self) -> impl Iterator<Item = NodeId> {
+        let near = self.table.belonging().filter(|(_, peer)| peer.detector.is_near());
+        near.map(|(id, _)| id)
     }
 
     /// What is known of each peer, in order.
@@ -154,6 +156,10 @@ impl Machine {
     pub fn is_sound(&self) -> bool {
         let waits = self.table.has_links() || self.not_offline().next().is_some();
         self.table.is_bounded() && self.formation.is_bounded() && (!waits || self.wake().is_some())
+    }
+
+    fn not_offline(&self) -> impl Iterator<Item = NodeId> {
+        self.with_status(|status| status != NodeStatus::Offline)
     }
 
     fn with_status(&self, is: impl Fn(NodeStatus) -> bool) -> impl Iterator<Item = NodeId> {
