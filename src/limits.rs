@@ -8,6 +8,11 @@ pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
 /// The longest frame before a peer has said who it is, in bytes of JSON: a hello fits, a flood does not.
 pub const HELLO_FRAME_BYTES_MAX: usize = 8 * 1024;
 
+/// The longest frame of a peer that has proven who it is and is not known: no member, nor met at a listed address
+/// while the cluster forms. A heartbeat that names as many nodes as it can has a tenth of it, and reading so much at
+/// once costs nothing.
+pub const STRANGER_FRAME_BYTES_MAX: usize = 64 * 1024;
+
 /// The longest frame of a known peer, in bytes of JSON.
 ///
 /// An adoption carries a proposer's whole open window in one piece (R5), and JSON may

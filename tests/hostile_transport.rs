@@ -1,6 +1,9 @@
 //! What strangers and liars send to the port, as the owner of a transport sees it: what it is told, and what is
 //! counted. `tests/hostile.rs` sends the whole list to the program.
 
+#[path = "hostile_transport/held_short.rs"]
+mod held_short;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,7 +11,7 @@ use bytes::BytesMut;
 use ed25519_dalek::{Signer, SigningKey};
 use quorate::limits;
 use quorate::storage::MemoryDisk;
-use quorate::transport::{Identity, Incoming, Transport, TransportConfig};
+use quorate::transport::{Identity, Incoming, Transport, TransportConfig, TransportStatus};
 use quorate::types::{MessageId, NodeId};
 use quorate::wire::{
     Decoded, FrameDecoder, Hello, Hex, Message, Payload, Ping, Pong, ProtocolRange, Side, decode,
@@ -127,12 +130,12 @@ impl Stranger {
 
 impl Wire {
     async fn open(node: &Node) -> Self {
-        let stream = TcpStream::connect(node.transport.local_addr()).await.unwrap();
-        Self {
-            stream,
-            buffer: BytesMut::new(),
-            decoder: FrameDecoder::new(limits::FRAME_BYTES_MAX),
-        }
+        Self::around(TcpStream::connect(node.transport.local_addr()).await.unwrap())
+    }
+
+    fn around(stream: TcpStream) -> Self {
+        let decoder = FrameDecoder::new(limits::FRAME_BYTES_MAX);
+        Self { stream, buffer: BytesMut::new(), decoder }
     }
 
     async fn send(&mut self, message: &Message) {

@@ -245,11 +245,12 @@ async fn a_close_sends_what_waits() {
     a.until_up(b.id()).await;
     b.until_up(a.id()).await;
     let long = "x".repeat(100_000);
+    // The other way round it would be too long for a stranger: `a` has met nobody.
     for _ in 0..20 {
-        b.send(None, data(&long)).unwrap();
+        a.send(None, data(&long)).unwrap();
     }
-    b.send(None, data("last")).unwrap();
-    let (texts, ()) = tokio::join!(a.texts(21), b.transport.close(PATIENCE));
+    a.send(None, data("last")).unwrap();
+    let (texts, ()) = tokio::join!(b.texts(21), a.transport.close(PATIENCE));
     assert_eq!(texts.last().map(String::as_str), Some("last"));
 }
 

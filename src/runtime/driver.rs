@@ -236,7 +236,7 @@ impl Driver {
     }
 
     /// Going on beside a newer process of the same identity could break the promises of both. A stranger
-    /// is not believed; before there is a cluster, everyone is one.
+    /// is not believed; before there is a cluster, the transport passes on only what is said at a listed address.
     fn doubled(&self, now: Time, by: NodeId, name: String) -> Result<(), RunError> {
         let me = self.facts.id;
         let is_member = |config: EpochConfig| config.members.contains(&by);

@@ -104,9 +104,9 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
-    /// From the next frame on, frames of a known peer are expected.
-    pub(crate) fn expect_peer(&mut self) {
-        self.decoder.set_bytes_max(limits::FRAME_BYTES_MAX);
+    /// From the next frame on, frames may be as long as this.
+    pub(crate) fn expect(&mut self, bytes_max: usize) {
+        self.decoder.set_bytes_max(bytes_max);
     }
 
     /// What the next frame says; waits for it.

@@ -36,22 +36,23 @@ enum Outcome {
     Failed(&'static str, String),
 }
 
-/// Dials line `listed` until the transport closes, `stop` is cancelled or the address turns out to be this
-/// node's own.
+/// Dials line `listed` until the transport closes, `stop` is cancelled, for the address is listed no more, or it turns
+/// out to be this node's own.
 pub(crate) async fn run(
     shared: Arc<Shared>,
     listed: usize,
     address: Address,
     stop: CancellationToken,
 ) {
+    let label = format!("{}:{}", address.host, address.port);
     tokio::select! {
         () = shared.closing.cancelled() => {}
-        () = stop.cancelled() => {}
-        () = keep_linked(&shared, listed, &address) => {}
+        () = stop.cancelled() => shared.known.forget(&label),
+        () = keep_linked(&shared, listed, &address, &label) => {}
     }
 }
 
-async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
+async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address, label: &str) {
     let seed = shared.seed.wrapping_add((listed as u64) << 32);
     let mut waits = shared.redial.subscribe();
     let mut redial = *waits.borrow_and_update();
@@ -60,7 +61,6 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
     let mut met: Option<NodeId> = None;
     let mut at_once = None;
     let mut ended = Ended::Otherwise;
-    let label = format!("{}:{}", address.host, address.port);
     loop {
         if let Some(node) = met
             && linked.borrow_and_update().contains(&node)
@@ -95,7 +95,7 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
                 _ = up => if met.is_some() { continue },
             }
         }
-        let outcome = attempt(shared, address).await;
+        let outcome = attempt(shared, address, label).await;
         ended = match &outcome {
             Outcome::Refused => Ended::Refused,
             Outcome::Cut(_) => Ended::Cut,
@@ -103,7 +103,7 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
         };
         match outcome {
             Outcome::Met(node) => {
-                shared.obstacles.overcome(&label);
+                shared.obstacles.overcome(label);
                 if met.replace(node) != Some(node) {
                     shared.tell(Incoming::Met { listed, node }).await;
                 }
@@ -115,17 +115,17 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address) {
             Outcome::Refused => {
                 if let Some(peer) = met {
                     let why = "nobody listens there";
-                    shared.obstacles.note(&label, why, true, Instant::now());
+                    shared.obstacles.note(label, why, true, Instant::now());
                     // The owner says in its own words that a peer is gone.
                     shared.tell(Incoming::DialRefused { peer }).await;
                 } else {
                     let reason =
                         "nobody listens there: start the node, or correct the list of peers";
-                    warn(shared, &label, "refused", reason);
+                    warn(shared, label, "refused", reason);
                 }
             }
-            Outcome::Cut(reason) => warn(shared, &label, "cut", &reason),
-            Outcome::Failed(what, reason) => warn(shared, &label, what, &reason),
+            Outcome::Cut(reason) => warn(shared, label, "cut", &reason),
+            Outcome::Failed(what, reason) => warn(shared, label, what, &reason),
         }
     }
 }
@@ -139,7 +139,7 @@ fn warn(shared: &Shared, address: &str, what: &'static str, reason: &str) {
 }
 
 /// Asks for the addresses anew, since machines move, and tries each.
-async fn attempt(shared: &Arc<Shared>, address: &Address) -> Outcome {
+async fn attempt(shared: &Arc<Shared>, address: &Address, label: &str) -> Outcome {
     let lookup = lookup_host((address.host.as_str(), address.port));
     let found: Vec<SocketAddr> = match tokio::time::timeout(limits::CONNECT_DEADLINE, lookup).await
     {
@@ -156,7 +156,7 @@ async fn attempt(shared: &Arc<Shared>, address: &Address) -> Outcome {
     };
     let mut failed = None;
     for remote in found {
-        match attempt_at(shared, remote).await {
+        match attempt_at(shared, remote, label).await {
             Outcome::Met(node) => return Outcome::Met(node),
             Outcome::Refused => {}
             outcome => failed = Some(outcome),
@@ -165,7 +165,7 @@ async fn attempt(shared: &Arc<Shared>, address: &Address) -> Outcome {
     failed.unwrap_or(Outcome::Refused)
 }
 
-async fn attempt_at(shared: &Arc<Shared>, remote: SocketAddr) -> Outcome {
+async fn attempt_at(shared: &Arc<Shared>, remote: SocketAddr, label: &str) -> Outcome {
     let stream = match tokio::time::timeout(limits::CONNECT_DEADLINE, connect(remote)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return not_connected(remote, &error),
@@ -213,6 +213,8 @@ async fn attempt_at(shared: &Arc<Shared>, remote: SocketAddr) -> Outcome {
         }
     };
     let node = hello.node;
+    // Before anything is heard from it on the link.
+    shared.known.meet(label, node);
     let (verdict, decided) = oneshot::channel();
     let offer =
         Offer { hello, side: Side::Dialer, dial, connection, first: Some(proof.clone()), verdict };

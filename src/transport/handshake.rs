@@ -18,6 +18,7 @@ use crate::transport::config::TransportConfig;
 use crate::transport::connection::{Connection, ReadError};
 use crate::transport::identity::{Identity, id_of, random};
 use crate::transport::wall::wall_clock;
+use crate::transport::words::{fit, fit_refusal};
 use crate::types::{MessageId, NodeId};
 use crate::wire::{
     Decoded, Hello, Hex, Message, Payload, Ping, Pong, ProtocolRange, Refusal, RefusalCode, Side,
@@ -162,7 +163,7 @@ impl Local {
         let Message { from, timestamp, payload, .. } = next_message(connection).await?;
         let (theirs, proof) = match payload {
             Payload::Pong(Pong { refused: Some(refusal), .. }) => {
-                return Err(HandshakeError::Refused(refusal));
+                return Err(HandshakeError::Refused(fit_refusal(refusal)));
             }
             Payload::Pong(Pong { hello: Some(hello), proof: Some(proof), .. }) => (hello, proof),
             _ => return refuse(RefusalCode::BadHello, "a Pong with hello and proof is due first"),
@@ -313,7 +314,7 @@ async fn next_message(connection: &mut Connection) -> Result<Message, HandshakeE
     match connection.reader.next().await? {
         Decoded::Message(message) => Ok(message),
         Decoded::UnknownKind { message_type, .. } => {
-            refuse(RefusalCode::BadHello, format!("a hello is due, not {message_type:?}"))
+            refuse(RefusalCode::BadHello, format!("a hello is due, not {:?}", fit(&message_type)))
         }
     }
 }
@@ -321,7 +322,9 @@ async fn next_message(connection: &mut Connection) -> Result<Message, HandshakeE
 async fn next_pong(connection: &mut Connection) -> Result<(NodeId, Pong), HandshakeError> {
     let message = next_message(connection).await?;
     match message.payload {
-        Payload::Pong(Pong { refused: Some(refusal), .. }) => Err(HandshakeError::Refused(refusal)),
+        Payload::Pong(Pong { refused: Some(refusal), .. }) => {
+            Err(HandshakeError::Refused(fit_refusal(refusal)))
+        }
         Payload::Pong(pong) => Ok((message.from, pong)),
         payload => refuse(
             RefusalCode::BadHello,

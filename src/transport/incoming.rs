@@ -35,8 +35,8 @@ pub enum Incoming {
     },
     /// A newer process runs under this node's identity: started from a copy of its data directory.
     Doubled {
-        /// Who says so, as proven: a peer that gave the other process this node's place, or this node
-        /// itself where it met the other process.
+        /// Who says so, as proven: a member that gave the other process this node's place (or who was met at
+        /// a listed address, until there are members), or this node itself where it met the other process.
         by: NodeId,
         /// The name of `by`, for people; of the other process where `by` is this node.
         name: String,

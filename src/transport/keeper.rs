@@ -89,10 +89,9 @@ async fn consider(shared: &Arc<Shared>, places: &mut BTreeMap<NodeId, Place>, of
 
 /// Strangers leave room for every member, of whom there are at most [`limits::MEMBERS_MAX`].
 fn has_room(shared: &Shared, places: &BTreeMap<NodeId, Place>, peer: NodeId) -> bool {
-    let members = shared.members.lock().expect("no holder of this lock panics");
-    let strangers = places.keys().filter(|place| !members.contains(place)).count();
+    let strangers = shared.known.count_others(places.keys());
     places.len() < limits::LINKS_MAX
-        && (members.contains(&peer) || strangers < limits::LINKS_TO_STRANGERS_MAX)
+        && (shared.known.is_member(peer) || strangers < limits::LINKS_TO_STRANGERS_MAX)
 }
 
 /// Gives the connection back to whoever offered it.
@@ -139,6 +138,7 @@ async fn start(shared: &Arc<Shared>, offer: Box<Offer>, candidate: Candidate) ->
         shared.link_silence_max,
         shared.closing.clone(),
         shared.notices.clone(),
+        shared.known.clone(),
     );
     let (keeper, ended) = (shared.keeper.clone(), link.clone());
     let writer = shared.tasks.spawn(writer);
@@ -155,6 +155,7 @@ async fn end(shared: &Arc<Shared>, places: &mut BTreeMap<NodeId, Place>, link: &
     say_why(shared, link);
     if let Some(LinkEnd::Refused(refusal)) = link.ended()
         && refusal.code == RefusalCode::DuplicateIdentity.as_str()
+        && shared.known.is_known(link.peer)
     {
         let (by, name) = (link.peer, link.name.clone());
         shared.tell(Incoming::Doubled { by, name }).await;

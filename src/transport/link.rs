@@ -2,18 +2,22 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::limits;
 use crate::mutant::{self, Mutant};
 use crate::transport::connection::{FrameReader, FrameWriter, ReadError};
 use crate::transport::incoming::Incoming;
+use crate::transport::known::Known;
 use crate::transport::links::Candidate;
 use crate::transport::notices::Notices;
 use crate::transport::outbox::{NoRoom, Outbox};
+use crate::transport::words::fit_refusal;
 use crate::types::NodeId;
 use crate::wire::{Decoded, HEAD_BYTES, Message, MessageType, Payload, Refusal};
 
@@ -144,6 +148,9 @@ pub(crate) async fn write(link: Arc<Link>, mut writer: FrameWriter) {
 }
 
 /// Delivers what the peer sends, in batches, until the link ends. After `closing` it only waits for the end.
+///
+/// A peer that is not known has to be brief, and to say something whole within `silence_max`; of one that is, any
+/// byte is a sign.
 pub(crate) async fn read(
     link: Arc<Link>,
     mut reader: FrameReader,
@@ -151,11 +158,18 @@ pub(crate) async fn read(
     silence_max: Duration,
     closing: CancellationToken,
     notices: Arc<Notices>,
+    known: Arc<Known>,
 ) {
-    reader.expect_peer();
+    reader.expect(limits::STRANGER_FRAME_BYTES_MAX);
     let work = async {
+        let mut is_known = false;
+        let mut heard = Instant::now();
         loop {
-            let batch = gather(&link, &mut reader, &notices)?;
+            if !is_known && known.is_known(link.peer) {
+                is_known = true;
+                reader.expect(limits::FRAME_BYTES_MAX);
+            }
+            let (frames, batch) = gather(&link, &mut reader, &notices)?;
             // A full inbox stops the reading, and so the peer: that is its bound.
             if !batch.is_empty() && !closing.is_cancelled() {
                 tokio::select! {
@@ -163,7 +177,10 @@ pub(crate) async fn read(
                     _ = inbox.send(Incoming::Frames(batch)) => {}
                 }
             }
-            match tokio::time::timeout(silence_max, reader.fill()).await {
+            if is_known || frames > 0 {
+                heard = Instant::now();
+            }
+            match timeout_at(heard + silence_max, reader.fill()).await {
                 Ok(filled) => filled?,
                 Err(_) => return Err(LinkEnd::Silent(silence_max)),
             }
@@ -178,12 +195,12 @@ pub(crate) async fn read(
     }
 }
 
-/// The messages that are there whole.
+/// How many frames are there whole, and the messages in them.
 fn gather(
     link: &Link,
     reader: &mut FrameReader,
     notices: &Notices,
-) -> Result<Vec<Message>, LinkEnd> {
+) -> Result<(u64, Vec<Message>), LinkEnd> {
     let mut batch = Vec::new();
     let (mut frames, mut bytes) = (0, 0);
     let outcome = loop {
@@ -209,19 +226,21 @@ fn gather(
             Decoded::Message(Message { payload: Payload::Pong(pong), .. })
                 if pong.refused.is_some() =>
             {
-                break Err(LinkEnd::Refused(pong.refused.expect("looked at above")));
+                let refusal = pong.refused.expect("looked at above");
+                break Err(LinkEnd::Refused(fit_refusal(refusal)));
             }
             Decoded::Message(message) => batch.push(message),
         }
     };
     count(&link.counters.frames_in, frames);
     count(&link.counters.bytes_in, bytes);
-    outcome.map(|()| batch)
+    outcome.map(|()| (frames, batch))
 }
 
 fn say_unknown(link: &Link, message_type: &str, notices: &Notices) {
     let peer = link.peer;
-    if let Some(suppressed) = notices.admit(&peer.to_string(), "unknown", Instant::now()) {
+    if let Some(suppressed) = notices.admit(&peer.to_string(), "unknown", Instant::now().into_std())
+    {
         let (name, hint) = (&link.name, "it was passed over; a later version may run there");
         tracing::warn!(%peer, name, message_type, suppressed, hint, "message.unknown");
     }

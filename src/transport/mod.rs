@@ -15,6 +15,7 @@ mod handshake;
 mod identity;
 mod incoming;
 mod keeper;
+mod known;
 mod link;
 mod links;
 mod listener;
@@ -26,6 +27,7 @@ mod shared;
 #[expect(clippy::module_inception, reason = "the transport is the room's own thing")]
 mod transport;
 mod wall;
+mod words;
 
 pub use config::{StartError, TransportConfig};
 pub use identity::{Identity, IdentityError};

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::transport::words::fit;
+
 /// Things remembered. Beyond that the oldest is forgotten: strangers choose their addresses.
 const ENTRIES_MAX: usize = 128;
 
@@ -31,7 +33,8 @@ struct Met {
 }
 
 impl Obstacles {
-    /// A dial of this listed address, or a connection from there, led to no link.
+    /// A dial of this listed address, or a connection from there, led to no link. Why, may be told in the words
+    /// of whoever is there.
     pub(crate) fn note(&self, whom: &str, why: &str, is_listed: bool, now: Instant) {
         let mut met = self.0.lock().expect("no holder of this lock panics");
         if met.len() >= ENTRIES_MAX
@@ -41,7 +44,7 @@ impl Obstacles {
             let oldest = oldest.0.clone();
             met.remove(&oldest);
         }
-        met.insert(whom.to_owned(), Met { why: why.to_owned(), at: now, is_listed });
+        met.insert(whom.to_owned(), Met { why: fit(why), at: now, is_listed });
     }
 
     /// A node was met there.

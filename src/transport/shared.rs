@@ -13,6 +13,7 @@ use crate::limits;
 use crate::transport::connection::Connection;
 use crate::transport::handshake::Local;
 use crate::transport::incoming::Incoming;
+use crate::transport::known::Known;
 use crate::transport::link::Link;
 use crate::transport::notices::Notices;
 use crate::transport::obstacles::Obstacles;
@@ -32,8 +33,8 @@ pub(crate) struct Shared {
     pub(crate) links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
     /// Whom links lead to, for dialers that wait for the end of one.
     pub(crate) linked: watch::Sender<BTreeSet<NodeId>>,
-    /// Who always finds a place: see [`limits::LINKS_TO_STRANGERS_MAX`].
-    pub(crate) members: Mutex<BTreeSet<NodeId>>,
+    /// Who is believed; members always find a place, see [`limits::LINKS_TO_STRANGERS_MAX`].
+    pub(crate) known: Arc<Known>,
     /// What the owner is told. Bounded by the owner; a full one stops the reading of sockets.
     pub(crate) inbox: mpsc::Sender<Incoming>,
     /// What the keeper is asked. As many wait as there are handshakes and links.

@@ -154,7 +154,7 @@ impl Transport {
             redial: watch::Sender::new(Redial { min: config.redial_min, max: config.redial_max }),
             seed: config.seed,
             links: Mutex::default(),
-            members: Mutex::default(),
+            known: Arc::default(),
             linked: watch::Sender::new(BTreeSet::new()),
             inbox,
             keeper,
@@ -265,10 +265,10 @@ impl Transport {
         if full.is_empty() { Ok(()) } else { Err(SendError::Full(full)) }
     }
 
-    /// From now on these are the members: each finds a place, however many strangers are linked.
+    /// From now on these are the members: each finds a place, however many strangers are linked, and may
+    /// say more at once than those.
     pub fn expect_members(&self, members: impl IntoIterator<Item = NodeId>) {
-        let members = members.into_iter().collect();
-        *self.shared.members.lock().expect("no holder of this lock panics") = members;
+        self.shared.known.expect(members.into_iter().collect());
     }
 
     /// Closes the link to a peer, if there is one. Listed addresses are dialled again.

@@ -9,9 +9,9 @@ use quorate::wire::{Hello, Payload, ProtocolRange};
 use crate::attacker::{Attacker, Wire};
 use crate::siege::{KIB, MIB, Siege, count_lines};
 
-/// What one link may cost: the longest frame in its read buffer, which grows by doubling, the message
+/// What one link may cost: a stranger's longest frame in its read buffer, which grows by doubling, the message
 /// that is made of it, and a batch of frames on its way out.
-const LINK: u64 = 3 * limits::FRAME_BYTES_MAX as u64 + MIB;
+const LINK: u64 = 3 * limits::STRANGER_FRAME_BYTES_MAX as u64 + MIB;
 
 /// What a link may cost whose peer sends short frames: its buffers, its task, its outbox's heartbeat.
 const IDLE_LINK: u64 = 4 * 64 * KIB;
@@ -95,7 +95,7 @@ fn strangers_with_a_key_harm_nobody() {
     );
 
     siege.case("lengths 0, 4 GiB, one over on a link; the longest frames", LINK, |machines| {
-        for (seed, length) in (200..).zip([0, u32::MAX, limits::FRAME_BYTES_MAX as u32 + 1]) {
+        for (seed, length) in (200..).zip([0, u32::MAX, limits::STRANGER_FRAME_BYTES_MAX as u32 + 1]) {
             let peer = Attacker::stranger(seed);
             let mut wire = peer.link(port).up();
             wire.bytes(&length.to_be_bytes());
@@ -109,7 +109,7 @@ fn strangers_with_a_key_harm_nobody() {
             r#"{{"id":"00000000-0000-0000-0000-000000000001","from":"{}","to":null,"message_type":"Song","timestamp":0,"payload":""#,
             peer.id()
         );
-        let long = "x".repeat(limits::FRAME_BYTES_MAX - head.len() - 2);
+        let long = "x".repeat(limits::STRANGER_FRAME_BYTES_MAX - head.len() - 2);
         for _ in 0..24 {
             wire.json(format!("{head}{long}\"}}").as_bytes());
         }
