@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits;
@@ -19,7 +20,7 @@ use crate::transport::handshake::HandshakeError;
 use crate::transport::incoming::Incoming;
 use crate::transport::link::count;
 use crate::transport::shared::{Offer, Request, Shared, Verdict, no_place};
-use crate::wire::{RefusalCode, Side};
+use crate::wire::{Hello, RefusalCode, Side};
 
 /// Connections that the system holds while this program does not accept.
 const BACKLOG: i32 = 1_024;
@@ -87,7 +88,7 @@ pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
                         &shared,
                         source,
                         "crowd",
-                        "it said no hello, and as many newer connections wait as can be",
+                        "no link came of it yet, and as many newer connections wait as can be",
                     );
                 }
                 let stranger = shared.closing.child_token();
@@ -112,7 +113,8 @@ pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
     }
 }
 
-/// Shakes hands with one stranger. Its token is cancelled when it is none any more, either way.
+/// Shakes hands with one stranger, and finds it its place, within one deadline. Its token is cancelled when it is none
+/// any more, either way.
 async fn welcome(
     shared: Arc<Shared>,
     stream: TcpStream,
@@ -122,28 +124,23 @@ async fn welcome(
     let is_evicted = stranger.clone();
     let _stranger = stranger.drop_guard();
     let Ok(mut connection) = Connection::new(stream) else { return };
+    let deadline = Instant::now() + shared.handshake_deadline;
     let outcome = tokio::select! {
         () = is_evicted.cancelled(), if !mutant::is(Mutant::StrangerLeaked) => return,
-        outcome = tokio::time::timeout(
-            shared.handshake_deadline,
-            shared.local.accept(&mut connection),
-        ) => outcome,
+        outcome = timeout_at(deadline.into(), shared.local.accept(&mut connection)) => outcome,
     };
     let (code, reason, connection) = match outcome {
         Ok(Ok(hello)) => {
-            let (verdict, decided) = oneshot::channel();
-            let dial = hello.dial;
             let name = hello.name.clone();
-            let offer =
-                Offer { hello, side: Side::Listener, dial, connection, first: None, verdict };
-            if shared.keeper.send(Request::Offer(Box::new(offer))).await.is_err() {
-                return;
-            }
-            match decided.await {
-                Ok(Verdict::Unneeded(connection)) => {
+            let decided = tokio::select! {
+                () = is_evicted.cancelled() => return,
+                decided = timeout_at(deadline.into(), offer(&shared, hello, connection)) => decided,
+            };
+            match decided {
+                Ok(Some(Verdict::Unneeded(connection))) => {
                     (RefusalCode::DuplicateLink, "there is a better link".to_owned(), connection)
                 }
-                Ok(Verdict::Duplicate(connection, boot)) => (
+                Ok(Some(Verdict::Duplicate(connection, boot))) => (
                     RefusalCode::DuplicateIdentity,
                     format!(
                         "a newer process than {name} runs under its identity (start {boot}): stop one of \
@@ -151,8 +148,17 @@ async fn welcome(
                     ),
                     connection,
                 ),
-                Ok(Verdict::Full(connection)) => (RefusalCode::Full, no_place(), connection),
-                Ok(Verdict::Kept) | Err(_) => return,
+                Ok(Some(Verdict::Full(connection))) => (RefusalCode::Full, no_place(), connection),
+                Ok(Some(Verdict::Kept) | None) => return,
+                Err(_) => {
+                    let reason = format!(
+                        "{name} has proven who it is, but this node had no time for it within {:?}: look at \
+                         its load and its disk",
+                        shared.handshake_deadline
+                    );
+                    warn(&shared, source, "busy", &reason);
+                    return;
+                }
             }
         }
         Ok(Err(HandshakeError::Refuse { code, reason })) => (code, reason, connection),
@@ -183,6 +189,15 @@ async fn welcome(
         () = is_evicted.cancelled() => {}
         () = connection.part(&last, PARTING) => {}
     }
+}
+
+/// What becomes of a connection whose other side has proven who it is; none if all ends.
+async fn offer(shared: &Shared, hello: Hello, connection: Connection) -> Option<Verdict> {
+    let (verdict, decided) = oneshot::channel();
+    let dial = hello.dial;
+    let offer = Offer { hello, side: Side::Listener, dial, connection, first: None, verdict };
+    shared.keeper.send(Request::Offer(Box::new(offer))).await.ok()?;
+    decided.await.ok()
 }
 
 fn warn(shared: &Shared, source: IpAddr, code: &'static str, reason: &str) {

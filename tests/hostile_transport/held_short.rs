@@ -58,6 +58,17 @@ async fn a_stranger_that_never_comes_to_the_end_of_a_frame_is_let_go() {
 }
 
 #[tokio::test]
+async fn a_handshake_ends_in_time_though_no_more_links_are_heard_of() {
+    let node = Node::start();
+    let mut crowd = Vec::new();
+    // The inbox takes 64, and then the one task that decides about links waits.
+    for seed in 0..70 {
+        crowd.push(Stranger::new(seed).link(&node).await);
+    }
+    until(&node, |status| status.refused > 0).await;
+}
+
+#[tokio::test]
 async fn a_stranger_that_speaks_of_a_newer_process_is_not_heard_before_the_cluster_is_formed() {
     let mut node = Node::start();
     let peer = Stranger::new(1);
