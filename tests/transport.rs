@@ -254,6 +254,40 @@ async fn a_close_sends_what_waits() {
     assert_eq!(texts.last().map(String::as_str), Some("last"));
 }
 
+/// Waits until something stands against a link with somebody, or nothing does.
+async fn until_obstacles(node: &Node, are_there: bool) {
+    let work = async {
+        while node.transport.status().obstacles.is_empty() == are_there {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, work).await.expect("it is so in time");
+}
+
+#[tokio::test]
+async fn nothing_stands_against_a_peer_that_came_by_itself() {
+    let (a_dir, b_dir) = (dir(), dir());
+    let b = start(b_dir.path(), config(0, &[]));
+    let mut a = start(a_dir.path(), config(0, &[b.port()]));
+    let id = b.id();
+    a.until_up(id).await;
+    b.transport.close(PATIENCE).await;
+    until_obstacles(&a, true).await;
+    // Where it is listed nobody listens any more.
+    let _b = start(b_dir.path(), config(0, &[a.port()]));
+    a.until_up(id).await;
+    until_obstacles(&a, false).await;
+}
+
+#[tokio::test]
+async fn nothing_stands_against_an_address_that_is_listed_no_more() {
+    let node_dir = dir();
+    let mut node = start(node_dir.path(), config(0, &[free_port().await]));
+    until_obstacles(&node, true).await;
+    node.transport.relist(Vec::new(), Duration::from_millis(20), Duration::from_millis(100));
+    until_obstacles(&node, false).await;
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_named() {
     let (a_dir, b_dir) = (dir(), dir());

@@ -47,7 +47,10 @@ pub(crate) async fn run(
     let label = format!("{}:{}", address.host, address.port);
     tokio::select! {
         () = shared.closing.cancelled() => {}
-        () = stop.cancelled() => shared.known.forget(&label),
+        () = stop.cancelled() => {
+            shared.obstacles.overcome(&label);
+            shared.known.forget(&label);
+        }
         () = keep_linked(&shared, listed, &address, &label) => {}
     }
 }
@@ -60,16 +63,19 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address, lab
     let mut linked = shared.linked.subscribe();
     let mut met: Option<NodeId> = None;
     let mut at_once = None;
+    let mut woken = None;
     let mut ended = Ended::Otherwise;
     loop {
         if let Some(node) = met
             && linked.borrow_and_update().contains(&node)
         {
+            // It may be the other end that dialled.
+            shared.obstacles.overcome(label);
             if linked.wait_for(|linked| !linked.contains(&node)).await.is_err() {
                 return;
             }
             // At once, but links that end as soon as they begin are not dialled in a circle.
-            if at_once.is_none_or(|before: Instant| before.elapsed() >= redial.min) {
+            if is_over(at_once, redial.min) {
                 at_once = Some(Instant::now());
                 backoff.reset();
             }
@@ -89,10 +95,17 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address, lab
                     None => linked.changed().await.is_ok(),
                 }
             };
+            // Nor is an address that nobody was met at dialled for every link that comes and goes.
+            let listens = met.is_some() || is_over(woken, redial.min);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = waits.changed() => continue,
-                _ = up => if met.is_some() { continue },
+                _ = up, if listens => {
+                    if met.is_some() {
+                        continue;
+                    }
+                    woken = Some(Instant::now());
+                }
             }
         }
         let outcome = attempt(shared, address, label).await;
@@ -128,6 +141,11 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address, lab
             Outcome::Failed(what, reason) => warn(shared, label, what, &reason),
         }
     }
+}
+
+/// Whether this long has passed since then, if it ever happened.
+fn is_over(since: Option<Instant>, span: Duration) -> bool {
+    since.is_none_or(|since| since.elapsed() >= span)
 }
 
 fn warn(shared: &Shared, address: &str, what: &'static str, reason: &str) {

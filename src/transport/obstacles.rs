@@ -47,7 +47,7 @@ impl Obstacles {
         met.insert(whom.to_owned(), Met { why: fit(why), at: now, is_listed });
     }
 
-    /// A node was met there.
+    /// A node was met there, a link leads to it, or the address is listed no more.
     pub(crate) fn overcome(&self, whom: &str) {
         self.0.lock().expect("no holder of this lock panics").remove(whom);
     }

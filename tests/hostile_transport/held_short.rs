@@ -107,3 +107,25 @@ async fn the_words_of_who_refuses_are_cut_and_control_no_terminal() {
     assert!(why.contains("all is well") && !why.contains(char::is_control), "{why:?}");
     assert!(why.chars().count() < 600, "{why}");
 }
+
+#[tokio::test]
+async fn a_stranger_that_comes_and_goes_has_no_address_dialled_again_and_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut node = listing(&listener, |config| {
+        config.redial_min = 3 * PATIENCE;
+        config.redial_max = 3 * PATIENCE;
+    });
+    let dialled = tokio::spawn(async move {
+        for dial in 1.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // Whoever is there, it is no node.
+            let _ = stream.write_all(&[0xff; 4]).await;
+            assert!(dial <= 2, "once at the start, and once for all that come");
+        }
+    });
+    until(&node, |status| !status.obstacles.is_empty()).await;
+    for _ in 0..20 {
+        node.serves().await;
+    }
+    assert!(!dialled.is_finished());
+}
