@@ -67,7 +67,8 @@ pub const PENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Reads that wait for a barrier before further ones are answered `busy`.
 pub const PENDING_READS_MAX: usize = 4_096;
 
-/// How long a delivered `Data` id is remembered, unless the table is full.
+/// How long a delivered `Data` id is remembered, unless the table is full: all senders share it, so whoever sends
+/// more than [`SEEN_ENTRIES_MAX`] texts sooner shortens the memory for the texts of all.
 pub const SEEN_AGE_MIN: Duration = Duration::from_secs(120);
 
 /// How many `Data` ids one generation of the table holds; there are two.
@@ -104,7 +105,8 @@ pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Frames that wait for one peer to read.
 pub const OUTBOX_FRAMES_MAX: usize = 16_384;
 
-/// Bytes that wait for one peer to read: two of the longest frames.
+/// Bytes that wait for one peer to read: two of the longest frames. As many again may be on their way into its
+/// socket.
 pub const OUTBOX_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
 
 /// The bytes of own `Data` messages that wait for acknowledgement before the caller is told `busy`.

@@ -6,7 +6,8 @@
 //! Ids go into the young generation. When that is [`limits::SEEN_AGE_MIN`] old it becomes the
 //! old one, and what was old is forgotten: an id is remembered for at least that age. Forgetting goes by age, never by use: a peer that repeats one id for ever must
 //! not push out others. A young generation that is full before its time becomes old early: memory stays
-//! bounded, and [`Seen::remembers`] says how long an id lives then.
+//! bounded, and [`Seen::remembers`] says how long an id lives then. All senders share the table: one that floods
+//! it shortens the memory for the texts of all.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::limits;
 use crate::mutant::{self, Mutant};
 use crate::types::{MessageId, NodeId, Time};
 
-/// Ids with the peer that sent them: no peer can use up the ids of another.
+/// Ids with the peer that sent them: an id of one says nothing of the texts of another.
 type Ids = BTreeSet<(NodeId, MessageId)>;
 
 #[derive(Clone, Debug)]

@@ -1,4 +1,5 @@
-//! Frames that wait for one peer to read: bounded, with a policy for each kind when it is full.
+//! Frames that wait for one peer to read: bounded, with a policy for each kind when it is full. What the writer has
+//! taken out and writes at the moment comes on top: as much again at most.
 //!
 //! | kind | when there is no room |
 //! |---|---|
