@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::OwnedPermit;
+use tokio::sync::mpsc::{OwnedPermit, Sender};
 use tokio::sync::oneshot;
 
 use crate::config::Address;
@@ -45,8 +45,8 @@ pub(super) enum Command {
 pub(super) enum Reply {
     /// It waits for this proposal alone.
     Alone(oneshot::Sender<Outcome>),
-    /// It has a place for this answer among those of all that it proposed.
-    Among(OwnedPermit<(ProposalId, Outcome)>),
+    /// It has a place for this answer among those of all that it proposed, and this leads to all of them.
+    Among(OwnedPermit<(ProposalId, Outcome)>, Sender<(ProposalId, Outcome)>),
 }
 
 impl Reply {
@@ -56,7 +56,7 @@ impl Reply {
             Self::Alone(reply) => {
                 let _ = reply.send(outcome);
             }
-            Self::Among(place) => {
+            Self::Among(place, _) => {
                 place.send((id, outcome));
             }
         }
@@ -66,8 +66,24 @@ impl Reply {
     pub(super) fn is_gone(&self) -> bool {
         match self {
             Self::Alone(reply) => reply.is_closed(),
-            // Its places are bounded, whether anybody looks or not.
-            Self::Among(_) => false,
+            Self::Among(_, answers) => answers.is_closed(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_takes_no_answers_any_more_is_gone() {
+        let (answers, taken) = mpsc::channel(1);
+        let place = answers.clone().reserve_owned().await.expect("there is room");
+        let reply = Reply::Among(place, answers);
+        assert!(!reply.is_gone());
+        drop(taken);
+        assert!(reply.is_gone());
     }
 }

@@ -41,7 +41,8 @@ impl Proposing {
     /// [`Stopped`], when nothing will be decided here any more, or nobody takes outcomes.
     pub async fn offer(&self, proposal: Proposal) -> Result<(), Stopped> {
         let place = self.answers.clone().reserve_owned().await.map_err(|_| Stopped)?;
-        let command = Command::Propose { proposal, wait: true, reply: Reply::Among(place) };
+        let reply = Reply::Among(place, self.answers.clone());
+        let command = Command::Propose { proposal, wait: true, reply };
         self.commands.send(command).await.map_err(|_| Stopped)
     }
 }
