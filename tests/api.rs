@@ -276,6 +276,37 @@ async fn a_message_goes_to_one_by_name_or_to_all() {
         Err(ClientError::Refused { status: 404, error }) => assert_eq!(error.code, "no_such_peer"),
         other => panic!("{other:?}"),
     }
+    let own = served.cluster.handle(0).id().to_string();
+    let nobody = "00000000-0000-4000-8000-000000000009".to_owned();
+    for (to, what) in [(own, "itself"), ("n1".to_owned(), "itself"), (nobody, "no peer is called")]
+    {
+        let message = MessageRequest { to: Some(to), text: "anyone?".to_owned() };
+        match within(served.client.send(&message)).await {
+            Err(ClientError::Refused { status: 404, error }) => {
+                assert!(error.message.contains(what), "{error:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    served.end().await;
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_mistake_is_short_however_long_the_mistake_is() {
+    let served = Served::start(1).await;
+    let address = served.server.address();
+    let long = "x".repeat(2 << 20);
+    for (path, body) in [
+        ("/v1/proposals", format!(r#"{{"{long}":1}}"#)),
+        ("/v1/proposals", format!(r#"{{"value":"x","wait":"{long}"}}"#)),
+        ("/v1/proposals", format!(r#"{{"value":"x","timeout":"{long}"}}"#)),
+        ("/v1/messages", format!(r#"{{"text":"x","to":"{long}"}}"#)),
+    ] {
+        let (status, body) = post(address, path, "application/json", &body).await;
+        assert!([400, 404].contains(&status) && body.len() < 1_000, "{status}: {body:.1000}");
+    }
+    let (_, error) = error(get(address, "/v1/log/1?form=1").await);
+    assert!(error.hint.contains("read is") && !error.hint.contains("limit"), "{error:?}");
     served.end().await;
 }
 

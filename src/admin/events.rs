@@ -46,7 +46,9 @@ pub(super) async fn events(
     query: Result<Query<EventsQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(query) = query?;
+    let Query(query) = query.map_err(|rejection| {
+        Problem::query(&rejection, "from is a whole number; nothing else can be asked here")
+    })?;
     let permit = shared.stream()?;
     // Before the log is looked at: what is committed in between is heard of.
     let news = shared.handle.subscribe();

@@ -163,7 +163,9 @@ fn members(shown: &mut Shown, status: &Status) {
     shown.gauges("peers", "Other members, by how they are seen from here", states);
     let labels = |id: NodeId| {
         let name = peers.iter().find(|peer| peer.id == id).map(|peer| peer.name.clone());
-        vec![("peer", name.unwrap_or_default()), ("id", id.short())]
+        // One that was not met since the start has none.
+        let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.short());
+        vec![("peer", name), ("id", id.short())]
     };
     let links: Vec<_> = status.transport.links.iter().filter(|link| is_member(link.peer)).collect();
     let is_up = |id: NodeId| i64::from(links.iter().any(|link| link.peer == id));

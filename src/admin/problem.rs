@@ -9,6 +9,18 @@ use crate::admin::api::{ErrorBody, ErrorResponse};
 use crate::runtime::{ReadError, SendError, Stopped};
 use crate::types::ValueError;
 
+/// How much is told of a mistake, in characters: what it quotes may be as long as a body.
+const TOLD_CHARS_MAX: usize = 200;
+
+/// What is told of a mistake, cut where it is too long.
+pub(super) fn cut(mut told: String) -> String {
+    if let Some((end, _)) = told.char_indices().nth(TOLD_CHARS_MAX) {
+        told.truncate(end);
+        told.push('…');
+    }
+    told
+}
+
 /// Why a request is not answered with what it asked for.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -25,11 +37,16 @@ impl Problem {
         message: impl Into<String>,
         hint: &'static str,
     ) -> Self {
-        Self { status, code, message: message.into(), hint }
+        Self { status, code, message: cut(message.into()), hint }
     }
 
     pub(super) fn bad_request(message: impl Into<String>, hint: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message, hint)
+    }
+
+    /// A query that does not fit; the hint names what can be asked there.
+    pub(super) fn query(rejection: &QueryRejection, hint: &'static str) -> Self {
+        Self::bad_request(plainly(rejection.body_text()), hint)
     }
 
     pub(super) fn too_large(message: impl Into<String>) -> Self {
@@ -125,18 +142,19 @@ impl From<JsonRejection> for Problem {
     }
 }
 
-impl From<QueryRejection> for Problem {
-    fn from(rejection: QueryRejection) -> Self {
-        Self::bad_request(
-            plainly(rejection.body_text()),
-            "from and limit are whole numbers, follow is true or false, read is local or linearizable; \
-             nothing else can be asked here",
-        )
-    }
-}
-
 impl From<PathRejection> for Problem {
     fn from(rejection: PathRejection) -> Self {
         Self::bad_request(rejection.body_text(), "a slot is a whole number from 1")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_short_and_cut_between_characters() {
+        assert_eq!(cut("é".repeat(TOLD_CHARS_MAX)), "é".repeat(TOLD_CHARS_MAX));
+        assert_eq!(cut("é".repeat(1_000_000)), "é".repeat(TOLD_CHARS_MAX) + "…");
     }
 }

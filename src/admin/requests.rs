@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use crate::runtime::METRICS_PREFIX;
 
 /// Classes of statuses, as a label says them.
-const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The label of what is no route; strangers choose such paths.
 const OTHER: &str = "other";
@@ -58,9 +58,11 @@ impl Requests {
 
     /// Counts an answer.
     pub(super) fn answered(&self, method: &Method, path: &str, status: u16) {
+        // What answers GET answers HEAD as well.
+        let method = if method == Method::HEAD { &Method::GET } else { method };
         let line = self.lines.iter().find(|line| line.method == method && fits(line.path, path));
         let classes = line.map_or(&self.others, |line| &line.classes);
-        classes[usize::from(status / 100).saturating_sub(2).min(CLASSES.len() - 1)].inc();
+        classes[usize::from(status / 100).saturating_sub(1).min(CLASSES.len() - 1)].inc();
     }
 
     /// When the server started, in seconds since 1970.
@@ -94,13 +96,16 @@ mod tests {
     fn what_is_no_route_is_counted_as_one_thing() {
         let requests = Requests::new([(Method::GET, "/v1/log/{slot}")].into_iter());
         requests.answered(&Method::GET, "/v1/log/7", 200);
+        requests.answered(&Method::HEAD, "/v1/log/7", 200);
+        requests.answered(&Method::GET, "/v1/log/7", 101);
         requests.answered(&Method::GET, "/v1/log/8", 404);
         requests.answered(&Method::GET, "/v1/log/8/9", 404);
         requests.answered(&Method::DELETE, "/v1/log/8", 405);
         let mut told = String::new();
         requests.encode(&mut told).unwrap();
         for line in [
-            r#"quorate_http_requests_total{method="GET",path="/v1/log/{slot}",status="2xx"} 1"#,
+            r#"quorate_http_requests_total{method="GET",path="/v1/log/{slot}",status="1xx"} 1"#,
+            r#"quorate_http_requests_total{method="GET",path="/v1/log/{slot}",status="2xx"} 2"#,
             r#"quorate_http_requests_total{method="GET",path="/v1/log/{slot}",status="4xx"} 1"#,
             r#"quorate_http_requests_total{method="other",path="other",status="4xx"} 2"#,
         ] {

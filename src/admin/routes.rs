@@ -27,7 +27,9 @@ use crate::admin::metrics::metrics;
 use crate::admin::page::page;
 use crate::admin::problem::Problem;
 use crate::admin::requests::Requests;
-use crate::admin::shared::{ANSWER_TIMEOUT, Shared, Whole, check_host, check_token, count};
+use crate::admin::shared::{
+    ANSWER_TIMEOUT, Shared, WAIT_MAX, Whole, check_host, check_token, count,
+};
 use crate::config::parse_duration;
 use crate::consensus::Entry;
 use crate::limits;
@@ -39,9 +41,6 @@ const BODY_BYTES_MAX: usize = 6 * limits::VALUE_BYTES_MAX + 4 * 1024;
 
 /// How long a client may take for the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The longest wait for a decision that a client may ask for.
-const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// Entries in one answer, unless fewer are asked for.
 const LOG_LIMIT: usize = 1_000;
@@ -177,7 +176,11 @@ async fn log(
     State(shared): State<Shared>,
     query: Result<Query<LogQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query?;
+    let Query(query) = query.map_err(|rejection| {
+        let hint = "from and limit are whole numbers, follow is true or false, read is local or linearizable; \
+                    nothing else can be asked here";
+        Problem::query(&rejection, hint)
+    })?;
     query.read.pass(&shared.handle).await?;
     let from = Slot(query.from.0.max(1));
     let limit = query.limit.map(|limit| usize::try_from(limit.0).unwrap_or(usize::MAX));
@@ -248,7 +251,10 @@ async fn log_entry(
     query: Result<Query<EntryQuery>, QueryRejection>,
 ) -> Result<Json<LogEntry>, Problem> {
     let slot = Slot(slot?.0.0);
-    let Query(query) = query?;
+    let Query(query) = query.map_err(|rejection| {
+        let hint = "read is local or linearizable; nothing else can be asked here";
+        Problem::query(&rejection, hint)
+    })?;
     query.read.pass(&shared.handle).await?;
     let entries = shared.in_time(shared.handle.committed(slot, 1)).await??;
     match entries.first() {
@@ -280,7 +286,7 @@ async fn send(
     let delivery = match &request.to {
         None => shared.handle.broadcast(&request.text).await?,
         Some(to) => {
-            let to = named(&shared.handle, to).await?;
+            let to = named(&shared, to).await?;
             shared.handle.send(to, &request.text).await?
         }
     };
@@ -288,18 +294,23 @@ async fn send(
 }
 
 /// The peer with this id or, if it is the only one, this name.
-async fn named(handle: &Handle, who: &str) -> Result<NodeId, Problem> {
-    if let Ok(id) = who.parse() {
-        return Ok(id);
-    }
-    let status = handle.status().await?;
-    let mut called = status.engine.peers.iter().filter(|peer| peer.name == who);
+async fn named(shared: &Shared, who: &str) -> Result<NodeId, Problem> {
+    let status = shared.in_time(shared.handle.status()).await??;
+    let id: Option<NodeId> = who.parse().ok();
+    let is_called =
+        |known: NodeId, name: &str| id.map_or(name == who && !name.is_empty(), |id| known == id);
+    let peers = status.engine.peers.iter();
+    let mut called = peers.filter(|peer| is_called(peer.id, &peer.name));
     match (called.next(), called.next()) {
         (Some(peer), None) => Ok(peer.id),
         (None, _) => Err(Problem::new(
             StatusCode::NOT_FOUND,
             "no_such_peer",
-            format!("no peer is called {who:?}"),
+            if is_called(status.id, &status.name) {
+                format!("{who} is this node itself, and a message goes to another one")
+            } else {
+                format!("no peer is called {who:?}")
+            },
             "see /v1/peers for ids and names",
         )),
         (Some(_), Some(_)) => Err(Problem::new(
@@ -317,7 +328,7 @@ async fn no_such_path(uri: Uri) -> Problem {
         "no_such_path",
         format!("there is nothing at {}", uri.path()),
         "the paths are / and /v1/status, /v1/peers, /v1/log, /v1/proposals, /v1/messages, /v1/events, \
-         /metrics, /livez, /readyz",
+         /v1/frames, /metrics, /livez, /readyz",
     )
 }
 

@@ -25,6 +25,9 @@ use crate::runtime::Handle;
 /// How long what asks the disk or a quorum may take.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The longest wait for a decision that a client may ask for.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(300);
+
 /// Streams served at once; what is left of the connections answers everything else.
 const STREAMS_MAX: usize = 64;
 
@@ -131,7 +134,7 @@ pub(super) async fn check_host(
             StatusCode::FORBIDDEN,
             "wrong_host",
             format!("the host {:?} is not this machine", host.unwrap_or_default()),
-            "ask localhost or 127.0.0.1",
+            "ask localhost or 127.0.0.1; a proxy before the node must send it host: localhost",
         ));
     }
     Ok(next.run(request).await)
