@@ -1,30 +1,33 @@
 //! The listener of the HTTP interface: bounded connections, bounded patience, a prompt end.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::impatient::{Impatient, PATIENCE};
+use crate::admin::places::{Asking, Place, Places};
 use crate::admin::routes;
 use crate::admin::shared::Shared;
 use crate::admin::token::{Token, TokenError};
 use crate::config::AdminConfig;
 use crate::runtime::{FailureClass, Handle, NODE_TARGET};
 
-/// Connections served at once. For a further one the oldest that has asked nothing yet makes room; if all have asked,
-/// it waits until one ends.
+/// Connections served at once. For a further one the one makes room that was idle longest; if all are answered just
+/// now, it waits for the first that is not any more.
 const CONNECTIONS_MAX: usize = 256;
 
 /// How long a client may take for the head of a request, waiting for the next one included.
@@ -114,7 +117,8 @@ impl Server {
         let stop = CancellationToken::new();
         let router =
             routes::router(Shared::new(handle, address, token, routes::requests(), stop.clone()));
-        let task = tokio::spawn(accept(listener, router, stop.clone()));
+        let places = Places::new(CONNECTIONS_MAX);
+        let task = tokio::spawn(accept(listener, router, stop.clone(), places, PATIENCE));
         tracing::info!(target: NODE_TARGET, %address, "admin.listening");
         if !address.ip().is_loopback() {
             tracing::warn!(
@@ -148,28 +152,25 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+    mut places: Places,
+    patience: Duration,
+) {
     let mut connections = JoinSet::new();
     let accepting = async {
-        // Those that have asked nothing yet, the oldest first; not more than there are permits.
-        let mut silent: VecDeque<Arc<Silent>> = VecDeque::new();
         loop {
             let Ok((stream, _)) = listener.accept().await else {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            silent.retain(|one| !one.is_over());
-            if permits.available_permits() == 0
-                && let Some(oldest) = silent.pop_front()
-            {
-                oldest.ends.cancel();
+            let place = places.next().await;
+            // One that has ended already takes no options.
+            if let Ok(stream) = Impatient::new(stream, patience, place.clone()) {
+                connections.spawn(serve(stream, router.clone(), stop.clone(), place));
             }
-            let permit =
-                permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-            let one = Arc::new(Silent::default());
-            silent.push_back(one.clone());
-            connections.spawn(serve(stream, router.clone(), stop.clone(), one, permit));
             while connections.try_join_next().is_some() {}
         }
     };
@@ -183,35 +184,14 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
     let _ = tokio::time::timeout(STOP_GRACE, finished).await;
 }
 
-/// A connection that has asked nothing yet.
-#[derive(Default)]
-struct Silent {
-    has_asked: AtomicBool,
-    /// It makes room for another one.
-    ends: CancellationToken,
-}
-
-impl Silent {
-    fn is_over(&self) -> bool {
-        self.has_asked.load(Ordering::Relaxed) || self.ends.is_cancelled()
-    }
-}
-
 /// One connection, until its client or the server ends it. A client's mistakes concern nobody else.
-async fn serve(
-    stream: TcpStream,
-    router: Router,
-    stop: CancellationToken,
-    silent: Arc<Silent>,
-    _permit: OwnedSemaphorePermit,
-) {
+async fn serve(stream: Impatient, router: Router, stop: CancellationToken, place: Arc<Place>) {
     let router = TowerToHyperService::new(router);
-    let (asked, ends) = (silent.clone(), silent.ends.clone());
-    // Ended as well when the connection is: then it makes no room any more.
-    let _over = silent.ends.clone().drop_guard();
+    let asked = place.clone();
     let answer = service_fn(move |request| {
-        asked.has_asked.store(true, Ordering::Relaxed);
-        router.call(request)
+        let asking = asked.asks();
+        let answer = router.call(request);
+        async move { answer.await.map(|answer| answer.map(|body| Answer { body, _asking: asking })) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -222,10 +202,108 @@ async fn serve(
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => {}
-        () = ends.cancelled() => {}
+        () = place.ends() => {}
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
+    }
+}
+
+/// The body of an answer: its request is under way until all of it is on its way.
+struct Answer {
+    body: Body,
+    _asking: Asking,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::net::Ipv4Addr;
+
+    use axum::routing::get;
+    use futures_util::stream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// A server of two paths, one of which has no end. Ends with what is given.
+    async fn server(places: usize, patience: Duration) -> (SocketAddr, JoinSet<()>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let endless = || async {
+            Body::from_stream(stream::repeat(Ok::<_, Infallible>(vec![b'x'; 64 * 1024])))
+        };
+        let router =
+            Router::new().route("/", get(|| async { "here" })).route("/endless", get(endless));
+        let mut serving = JoinSet::new();
+        let stop = CancellationToken::new();
+        serving.spawn(accept(listener, router, stop, Places::new(places), patience));
+        (address, serving)
+    }
+
+    /// Asks, and reads the answer, or the beginning of one that has no end.
+    async fn ask(stream: &mut TcpStream, path: &str) -> io::Result<()> {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(head.as_bytes()).await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(if path == "/" { b"here" } else { b"xxxx" }) {
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect(address: SocketAddr) -> TcpStream {
+        TcpStream::connect(address).await.expect("a connection")
+    }
+
+    /// Less than the system takes to give up a client by itself, and far beyond any real need.
+    async fn soon<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(PATIENCE / 2, future).await.expect("it happens in time")
+    }
+
+    #[tokio::test]
+    async fn who_asks_again_and_again_makes_room_and_who_takes_a_stream_does_not() {
+        let (address, _serving) = server(2, PATIENCE).await;
+        let (mut greedy, mut streaming) = (connect(address).await, connect(address).await);
+        ask(&mut greedy, "/").await.expect("an answer");
+        ask(&mut streaming, "/endless").await.expect("a stream");
+        let mut newcomer = connect(address).await;
+        let asking = async { while ask(&mut greedy, "/").await.is_ok() {} };
+        let (answer, ()) = soon(async { tokio::join!(ask(&mut newcomer, "/"), asking) }).await;
+        answer.expect("an answer");
+        assert!(streaming.read(&mut [0]).await.expect("more") > 0);
+    }
+
+    #[tokio::test]
+    async fn who_takes_in_nothing_of_a_stream_loses_its_place() {
+        let (address, _serving) = server(1, Duration::from_millis(50)).await;
+        let mut deaf = connect(address).await;
+        ask(&mut deaf, "/endless").await.expect("a stream");
+        let mut newcomer = connect(address).await;
+        soon(ask(&mut newcomer, "/")).await.expect("an answer");
     }
 }

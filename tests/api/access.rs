@@ -1,14 +1,15 @@
 //! Who may ask: the token, and what is answered without one.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use quorate::admin::{Client, ClientError, ServeError, Server, Token};
 use quorate::config::AdminConfig;
 use quorate::runtime::FailureClass;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::support::{Cluster, within};
 use super::{LOOPBACK, Served, code, commit, get, raw};
@@ -71,6 +72,38 @@ async fn with_a_token_everything_but_health_wants_it() {
         }
     }
     assert_eq!(code(get(address, "/no/such/path").await), (401, "no_token".to_owned()));
+    within(server.stop()).await;
+    cluster.end().await;
+}
+
+/// Asks for what the token is wanted for, on a connection that is kept.
+async fn ask(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(b"GET /v1/log HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}}") {
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 401"), "no token was shown");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_crowd_that_asks_again_and_again_makes_room_for_who_comes() {
+    let cluster = Cluster::start(1).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = AdminConfig { token_file: Some(token_file(&directory)), ..LOOPBACK };
+    let server = Server::start(cluster.handle(0).clone(), &config).await.expect("a start");
+    let mut crowd = JoinSet::new();
+    for _ in 0..256 {
+        let mut stream = TcpStream::connect(server.address()).await.expect("a connection");
+        within(ask(&mut stream)).await.expect("an answer");
+        crowd.spawn(async move { while ask(&mut stream).await.is_ok() {} });
+    }
+    let (status, _) = within(get(server.address(), "/livez")).await;
+    assert_eq!(status, 200);
+    crowd.shutdown().await;
     within(server.stop()).await;
     cluster.end().await;
 }

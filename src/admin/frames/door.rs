@@ -1,21 +1,23 @@
 //! The node's side: takes proposals as they come, answers them as they are decided.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::admin::frames::{Answer, Letter, Names, Outcomes, PROTOCOL, Submit, put};
-use crate::admin::problem::Problem;
-use crate::admin::shared::Shared;
+use crate::admin::impatient::{Impatient, PATIENCE, write_all};
+use crate::admin::problem::{Problem, cut};
+use crate::admin::shared::{Shared, WAIT_MAX};
 use crate::limits;
 use crate::runtime;
 use crate::transport::wall_clock;
@@ -66,8 +68,8 @@ fn asks(request: &Request, name: HeaderName, word: &str) -> bool {
 /// has under way.
 async fn serve(shared: Shared, upgrade: OnUpgrade, _permit: OwnedSemaphorePermit) {
     let Ok(upgraded) = upgrade.await else { return };
-    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-    let stream = io.into_inner();
+    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Impatient>>() else { return };
+    let stream = io.into_inner().into_stream();
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -76,26 +78,44 @@ async fn serve(shared: Shared, upgrade: OnUpgrade, _permit: OwnedSemaphorePermit
     let client = OnceLock::new();
     let (refuse, refused) = oneshot::channel();
     let taking = async {
-        if let Err(reason) = take(reader, read_buf, proposing, &client).await {
+        let left = take(reader, read_buf, proposing, &client).await;
+        left.unwrap_or_else(|reason| {
             // The other half may have found the connection broken.
-            let _ = refuse.send(reason);
-        }
+            let _ = refuse.send(cut(reason));
+            Left::ItsSide
+        })
     };
     let answering = answer(writer, outcomes, shared.handle.id(), &client, refused);
     tokio::select! {
         () = shared.stop.cancelled() => {}
-        () = answering_ends(taking, answering) => {}
+        () = answering_ends(taking, answering, WAIT_MAX) => {}
     }
 }
 
-/// What is read matters only as long as it can be answered.
-async fn answering_ends(taking: impl Future<Output = ()>, answering: impl Future<Output = ()>) {
+/// How a client has stopped talking.
+enum Left {
+    /// It has ended its side, and may still listen. Or it is gone: that is not seen until something is written to it.
+    ItsSide,
+    /// The connection is broken, or what was ended long ago is not waited for any more.
+    ForGood,
+}
+
+/// What is read matters only as long as it can be answered; who says no more is answered no longer than `patience`.
+async fn answering_ends(
+    taking: impl Future<Output = Left>,
+    answering: impl Future<Output = ()>,
+    patience: Duration,
+) {
     let mut answering = std::pin::pin!(answering);
-    tokio::select! {
+    let left = tokio::select! {
         () = &mut answering => return,
-        () = taking => {}
+        left = taking => left,
+    };
+    match left {
+        // What is not told by then is unknown, as behind every connection that ends.
+        Left::ItsSide => _ = tokio::time::timeout(patience, answering).await,
+        Left::ForGood => {}
     }
-    answering.await;
 }
 
 /// Takes what the client says, until it says no more.
@@ -107,7 +127,7 @@ async fn take(
     early: Bytes,
     proposing: runtime::Proposing,
     client: &OnceLock<NodeId>,
-) -> Result<(), String> {
+) -> Result<Left, String> {
     let mut buffer = BytesMut::from(early);
     let mut decoder = FrameDecoder::new(limits::FRAME_BYTES_MAX);
     loop {
@@ -124,8 +144,10 @@ async fn take(
                 if proposal.until.is_some_and(|until| until.0 > limits::INTEGER_MAX) {
                     return Err("until is beyond 2^53 − 1, and no slot is".to_owned());
                 }
-                if proposing.offer(proposal).await.is_err() {
-                    return Ok(());
+                match unless_over(proposing.offer(proposal), &reader, WAIT_MAX).await {
+                    Some(Ok(())) => {}
+                    Some(Err(_)) => return Ok(Left::ItsSide),
+                    None => return Ok(Left::ForGood),
                 }
             }
         }
@@ -133,8 +155,27 @@ async fn take(
             buffer.reserve(READ_BYTES);
         }
         match reader.read_buf(&mut buffer).await {
-            Ok(0) | Err(_) => return Ok(()),
+            Ok(0) => return Ok(Left::ItsSide),
+            Err(_) => return Ok(Left::ForGood),
             Ok(_) => {}
+        }
+    }
+}
+
+/// What `waiting` brings; none if that takes longer than `patience`, and the client has ended its side or is gone.
+async fn unless_over<T>(
+    waiting: impl Future<Output = T>,
+    reader: &OwnedReadHalf,
+    patience: Duration,
+) -> Option<T> {
+    let mut waiting = std::pin::pin!(waiting);
+    loop {
+        if let Ok(done) = tokio::time::timeout(patience, &mut waiting).await {
+            return Some(done);
+        }
+        let ready = reader.ready(Interest::READABLE).now_or_never();
+        if ready.is_some_and(|ready| ready.map_or(true, |ready| ready.is_read_closed())) {
+            return None;
         }
     }
 }
@@ -157,7 +198,7 @@ async fn answer(
             reason = &mut refused, if is_open => match reason {
                 Ok(reason) => {
                     // It has broken off already, or reads it.
-                    let _ = writer.write_all(&refusal(me, reason)).await;
+                    let _ = write_all(&mut writer, &refusal(me, reason), PATIENCE).await;
                     break;
                 }
                 Err(_) => is_open = false,
@@ -171,7 +212,7 @@ async fn answer(
         bytes.clear();
         let fits = put(&mut bytes, &mut names, me, client.get().copied(), &Outcomes { outcome });
         assert!(fits, "so many answers are far shorter than a frame may be");
-        if writer.write_all(&bytes).await.is_err() {
+        if write_all(&mut writer, &bytes, PATIENCE).await.is_err() {
             return;
         }
     }
@@ -179,7 +220,7 @@ async fn answer(
     let _ = writer.shutdown().await;
 }
 
-/// Why the connection ends.
+/// Why the connection ends, in few words.
 fn refusal(me: NodeId, reason: String) -> Bytes {
     let refused = Some(Refusal { code: "bad_frame".into(), reason });
     encode(&Message {
@@ -190,4 +231,35 @@ fn refusal(me: NodeId, reason: String) -> Bytes {
         payload: Payload::Pong(Pong { refused, ..Pong::default() }),
     })
     .expect("a reason is far shorter than a frame may be")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::net::Ipv4Addr;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_says_no_more_is_not_waited_for_without_end() {
+        answering_ends(ready(Left::ForGood), pending(), WAIT_MAX).await;
+        answering_ends(ready(Left::ItsSide), pending(), Duration::from_millis(1)).await;
+        answering_ends(pending(), ready(()), WAIT_MAX).await;
+    }
+
+    #[tokio::test]
+    async fn a_place_among_the_undecided_is_waited_for_as_long_as_the_client_is_there() {
+        let short = Duration::from_millis(1);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let mut client = TcpStream::connect(address).await.expect("a connection");
+        let (reader, _) = listener.accept().await.expect("a connection").0.into_split();
+        client.write_all(b"more").await.expect("it takes bytes");
+        let long = tokio::time::sleep(Duration::from_millis(30));
+        assert_eq!(unless_over(long, &reader, short).await, Some(()));
+        drop(client);
+        assert_eq!(unless_over(pending::<()>(), &reader, short).await, None);
+    }
 }
