@@ -8,6 +8,7 @@ use axum::http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +18,7 @@ use crate::admin::api::{
     ErrorBody, ErrorResponse, HealthResponse, LogEntry, LogResponse, MessageRequest,
     MessageResponse, PeersResponse, ProposeRequest, ProposeResponse, StatusResponse,
 };
-use crate::admin::frames::{FrameClient, FrameClientError};
+use crate::admin::frames::{FrameClient, PROTOCOL};
 use crate::admin::token::Token;
 use crate::limits;
 use crate::types::Slot;
@@ -195,9 +196,25 @@ impl Client {
     /// `GET /v1/frames`: a connection that speaks frames.
     ///
     /// # Errors
-    /// [`FrameClientError`].
-    pub async fn frames(&self) -> Result<FrameClient, FrameClientError> {
-        FrameClient::connect(self.address, self.token.as_ref()).await
+    /// [`ClientError`].
+    pub async fn frames(&self) -> Result<FrameClient, ClientError> {
+        let mut sender = self.connect().await?;
+        let request = self
+            .ask(Method::GET, "/v1/frames")
+            .header(header::CONNECTION, "upgrade")
+            .header(header::UPGRADE, PROTOCOL)
+            .body(Full::default())
+            .expect("the path is written here");
+        let response = self.in_time(ANSWER_TIMEOUT, sender.send_request(request)).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let (status, bytes) = self.collect(response).await?;
+            return Err(self.refusal(status, &bytes));
+        }
+        let upgraded = hyper::upgrade::on(response).await;
+        let upgraded = upgraded.map_err(|error| self.unreachable(error))?;
+        let Parts { io, read_buf, .. } =
+            upgraded.downcast::<TokioIo<TcpStream>>().expect("what was connected here");
+        FrameClient::over(io.into_inner(), &read_buf).map_err(|error| self.unreachable(error))
     }
 
     /// A connection that is kept for many proposals, one after the other.
@@ -218,7 +235,7 @@ impl Client {
         stream.set_nodelay(true).map_err(|error| self.unreachable(error))?;
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|error| self.unreachable(error))?;
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         Ok(sender)
     }
 
@@ -262,7 +279,15 @@ impl Client {
             .header(header::CONNECTION, "close")
             .body(Full::new(body))
             .expect("paths are written here, numbers included");
-        tokio::time::timeout(timeout, sender.send_request(request))
+        self.in_time(timeout, sender.send_request(request)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        timeout: Duration,
+        answer: impl Future<Output = hyper::Result<T>>,
+    ) -> Result<T, ClientError> {
+        tokio::time::timeout(timeout, answer)
             .await
             .map_err(|_| self.unreachable("it does not answer"))?
             .map_err(|error| self.unreachable(error))

@@ -2,21 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use quorate::admin::frames::{Answer, Answers, FrameClient, FrameClientError, Submitter};
-use quorate::admin::{Client, Server, Token};
+use quorate::admin::frames::{Answer, Answers, Submitter};
+use quorate::admin::{Client, ClientError, Server, Token};
 use quorate::config::AdminConfig;
 use quorate::consensus::Proposal;
 use quorate::limits;
 use quorate::types::{ProposalId, Slot, Value};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::support::within;
+use super::support::{until, within};
 use super::{LOOPBACK, Served, code, get};
 
 async fn connect(address: SocketAddr) -> (Submitter, Answers) {
-    within(FrameClient::connect(address, None)).await.expect("frames").into_split()
+    within(Client::new(address).frames()).await.expect("frames").into_split()
 }
 
 fn proposal(number: u128, value: &str) -> Proposal {
@@ -34,11 +36,13 @@ async fn answers(from: &mut Answers, count: usize) -> BTreeMap<ProposalId, Answe
     all
 }
 
+/// What asks for an upgrade.
+const UPGRADE: &str = "GET /v1/frames HTTP/1.1\r\nhost: localhost\r\nconnection: keep-alive, Upgrade\r\nupgrade: quorate/1\r\n\r\n";
+
 /// Sends bytes behind an upgrade, and reads to the end of the connection.
 async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
-    let head = "GET /v1/frames HTTP/1.1\r\nhost: localhost\r\nconnection: keep-alive, Upgrade\r\nupgrade: quorate/1\r\n\r\n";
-    stream.write_all(head.as_bytes()).await.expect("it takes the request");
+    stream.write_all(UPGRADE.as_bytes()).await.expect("it takes the request");
     stream.write_all(bytes).await.expect("it takes frames");
     let mut said = Vec::new();
     within(stream.read_to_end(&mut said)).await.expect("an end");
@@ -108,12 +112,14 @@ async fn what_is_no_frame_of_a_client_is_refused_with_the_reason() {
         "Consensus",
         &format!(r#"{{"submit":[{{"id":"{id}","value":"x","until":9007199254740992}}]}}"#),
     );
+    let quotes = letter("Consensus", &format!("\"{}\"", "\\\"".repeat(4_190_000)));
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     for (bytes, reason) in [
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "at most"),
         (vec![0; 4], "length 0"),
         (frame("{"), "EOF"),
         (frame(&deep), "invalid type"),
+        (quotes, "invalid type: string"),
         (letter("Data", r#"{"submit":[]}"#), "a client says Consensus"),
         (letter("Consensus", r#"{"submit":[],"submit":[]}"#), "duplicate field"),
         (letter("Consensus", r#"{"vote":{}}"#), "missing field"),
@@ -122,7 +128,7 @@ async fn what_is_no_frame_of_a_client_is_refused_with_the_reason() {
     ] {
         let said = raw(address, &bytes).await;
         assert!(said.contains("101") && said.contains("bad_frame"), "{said}");
-        assert!(said.contains(reason), "{reason}: {said}");
+        assert!(said.contains(reason) && said.len() < 2_000, "{reason}: {said:.2000}");
     }
     let (mut submitter, mut answered) = connect(address).await;
     submitter.submit(vec![proposal(1, "others are not hurt")]).await.expect("it is sent");
@@ -130,6 +136,34 @@ async fn what_is_no_frame_of_a_client_is_refused_with_the_reason() {
         answers(&mut answered, 1).await.into_values().next(),
         Some(Answer::Committed { .. })
     ));
+    served.end().await;
+}
+
+#[tokio::test]
+async fn clients_that_are_gone_give_their_places_back_though_nothing_is_decided() {
+    let mut served = Served::start(3).await;
+    served.cluster.stop(1).await;
+    served.cluster.stop(2).await;
+    until(served.cluster.handle(0), |status| !status.ready()).await;
+    let letter = r#"{"id":"00000000-0000-4000-8000-000000000001","from":"00000000-0000-4000-8000-000000000002","to":null,"message_type":"Consensus","payload":{"submit":[{"id":"00000000-0000-4000-8000-000000000003","value":"x"}]},"timestamp":1}"#;
+    let frame = [&(letter.len() as u32).to_be_bytes(), letter.as_bytes()].concat();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(served.server.address()).await.expect("a connection");
+        stream.write_all(&[UPGRADE.as_bytes(), &frame].concat()).await.expect("it is taken");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            assert!(within(stream.read_buf(&mut head)).await.expect("bytes") > 0);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"), "it is upgraded");
+        // The other side is told that the connection is broken, not that nothing follows.
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a socket");
+    }
+    let again = async {
+        while served.client.frames().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(again).await;
     served.end().await;
 }
 
@@ -170,15 +204,14 @@ async fn frames_want_the_token_and_end_with_the_server() {
     let config = AdminConfig { token_file: Some(token_file), ..LOOPBACK };
     let handle = served.cluster.handle(0).clone();
     let guarded = Server::start(handle, &config).await.expect("a start");
-    let refused = within(FrameClient::connect(guarded.address(), None)).await.unwrap_err();
-    assert!(
-        matches!(&refused, FrameClientError::NoFrames { answer, .. } if answer.contains("401")),
-        "{refused}"
-    );
+    let client = Client::new(guarded.address());
+    match within(client.frames()).await {
+        Err(ClientError::Refused { status: 401, error }) => assert_eq!(error.code, "no_token"),
+        other => panic!("{other:?}"),
+    }
     let token = Token::new("0123456789abcdef").expect("a token");
-    let client =
-        within(FrameClient::connect(guarded.address(), Some(&token))).await.expect("frames");
-    let (mut submitter, mut answered) = client.into_split();
+    let frames = within(client.with_token(token).frames()).await.expect("frames");
+    let (mut submitter, mut answered) = frames.into_split();
     submitter.submit(vec![proposal(1, "known")]).await.expect("it is sent");
     answers(&mut answered, 1).await;
     within(guarded.stop()).await;
@@ -186,19 +219,16 @@ async fn frames_want_the_token_and_end_with_the_server() {
 
     let mut open = Vec::new();
     loop {
-        match within(FrameClient::connect(served.server.address(), None)).await {
+        match within(served.client.frames()).await {
             Ok(client) => open.push(client),
-            Err(FrameClientError::NoFrames { answer, .. }) => {
-                assert!(answer.contains("503"), "{answer}");
+            Err(ClientError::Refused { status: 503, error }) => {
+                assert_eq!(error.code, "too_many_streams");
                 break;
             }
             Err(error) => panic!("{error}"),
         }
         assert!(open.len() <= limits::HANDSHAKES_MAX, "their number is bounded");
     }
-    assert!(
-        within(Client::new(served.server.address()).status()).await.is_ok(),
-        "others are served"
-    );
+    assert!(within(served.client.status()).await.is_ok(), "others are served");
     served.end().await;
 }

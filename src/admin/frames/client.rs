@@ -1,7 +1,6 @@
 //! The client's side, in two halves: one submits, one is answered.
 
 use std::io;
-use std::net::SocketAddr;
 
 use bytes::BytesMut;
 use serde::Deserialize;
@@ -9,15 +8,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::admin::frames::{Answer, Letter, Names, PROTOCOL, Submit, put};
-use crate::admin::token::Token;
+use crate::admin::frames::{Answer, Letter, Names, Submit, put};
 use crate::consensus::Proposal;
 use crate::limits;
 use crate::types::NodeId;
 use crate::wire::{FrameDecoder, Refusal};
-
-/// The longest head of an answer to the upgrade, in bytes.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// How much is read from a socket at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -30,14 +25,6 @@ pub enum FrameClientError {
         "the connection to the node broke: {0}; what was not answered may still commit, ask again under the same ids"
     )]
     Io(#[from] io::Error),
-    /// It is no node, or one without frames for clients.
-    #[error("{address} does not speak frames: {answer}")]
-    NoFrames {
-        /// Where.
-        address: SocketAddr,
-        /// The first line of what it said.
-        answer: String,
-    },
     /// The node does not understand this client.
     #[error("refused by the node ({}): {}", .0.code, .0.reason)]
     Refused(Refusal),
@@ -52,7 +39,7 @@ pub enum FrameClientError {
     TooLong,
 }
 
-/// A connection for frames.
+/// A connection for frames. See [`Client::frames`](crate::admin::Client::frames).
 #[derive(Debug)]
 pub struct FrameClient {
     submitter: Submitter,
@@ -77,40 +64,12 @@ pub struct Answers {
 }
 
 impl FrameClient {
-    /// Connects to the HTTP interface at `address` and asks it for frames.
-    ///
-    /// # Errors
-    /// [`FrameClientError::Io`], [`FrameClientError::NoFrames`].
-    pub async fn connect(
-        address: SocketAddr,
-        token: Option<&Token>,
-    ) -> Result<Self, FrameClientError> {
-        let stream = TcpStream::connect(address).await?;
+    /// Over a connection that speaks frames from now on; `early` was read from it already.
+    pub(in crate::admin) fn over(stream: TcpStream, early: &[u8]) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let shown = token.map(|token| format!("authorization: {}\r\n", token.header()));
-        let request = format!(
-            "GET /v1/frames HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: {PROTOCOL}\r\n{}\r\n",
-            shown.unwrap_or_default()
-        );
-        let (mut reader, mut writer) = stream.into_split();
-        writer.write_all(request.as_bytes()).await?;
-        let mut buffer = BytesMut::new();
-        let end = loop {
-            if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-                break at + 4;
-            }
-            if buffer.len() > HEAD_BYTES_MAX || reader.read_buf(&mut buffer).await? == 0 {
-                break buffer.len();
-            }
-        };
-        let head = buffer.split_to(end);
-        if !head.starts_with(b"HTTP/1.1 101 ") {
-            let answer =
-                String::from_utf8_lossy(&head).lines().next().unwrap_or("nothing").to_owned();
-            return Err(FrameClientError::NoFrames { address, answer });
-        }
+        let (reader, writer) = stream.into_split();
         let me = NodeId::from_u128(uuid::Uuid::new_v4().as_u128());
-        let decoder = FrameDecoder::new(limits::FRAME_BYTES_MAX);
+        let (buffer, decoder) = (BytesMut::from(early), FrameDecoder::new(limits::FRAME_BYTES_MAX));
         Ok(Self {
             submitter: Submitter { half: writer, me, names: Names::new(), bytes: Vec::new() },
             answers: Answers { half: reader, buffer, decoder },
