@@ -182,6 +182,11 @@ impl From<&Entry> for LogEntry {
     }
 }
 
+/// Whether a value in `slot` comes too late for its `until`, and has no effect.
+pub fn is_void(slot: Slot, until: Option<Slot>) -> bool {
+    until.is_some_and(|until| until < slot)
+}
+
 /// `GET /v1/log`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogResponse {

@@ -13,6 +13,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::api::is_void;
 use crate::cli::failure::{Code, Failure};
 use crate::consensus::Entry;
 use crate::runtime::{FailureClass, Handle, NODE_TARGET};
@@ -205,8 +206,7 @@ async fn save(directory: PathBuf, done: Position) -> io::Result<()> {
 /// The value of an entry, unless it came too late to take effect.
 fn effective(entry: &Entry) -> Option<&Value> {
     let proposal = entry.proposal()?;
-    let is_void = proposal.until.is_some_and(|until| entry.slot() > until);
-    (!is_void).then_some(&proposal.value)
+    (!is_void(entry.slot(), proposal.until)).then_some(&proposal.value)
 }
 
 fn read(text: &str) -> Option<Position> {

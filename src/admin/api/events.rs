@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::api::{LogEntry, Votes};
+use crate::admin::api::{LogContent, LogEntry, Votes, is_void};
 use crate::consensus::Commit;
 use crate::peers::{NodeInfo, NodeStatus};
 use crate::types::{MessageId, NodeId, Round, Slot};
@@ -38,7 +38,7 @@ pub struct CommitEvent {
     /// From the moment this node first saw it, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<f64>,
-    /// The slot in which the same proposal took effect before; this entry has none.
+    /// The slot in which the same proposal took effect before; this entry has none. Not known where the log was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicate_of: Option<Slot>,
     /// It came too late for its `until` and has no effect.
@@ -48,6 +48,10 @@ pub struct CommitEvent {
 
 impl From<LogEntry> for CommitEvent {
     fn from(entry: LogEntry) -> Self {
+        let void = match entry.content {
+            LogContent::Value { until, .. } => is_void(entry.slot, until),
+            LogContent::Config { .. } | LogContent::Noop => false,
+        };
         Self {
             entry,
             votes: None,
@@ -55,7 +59,7 @@ impl From<LogEntry> for CommitEvent {
             proposer: None,
             took_ms: None,
             duplicate_of: None,
-            void: false,
+            void,
         }
     }
 }
@@ -134,4 +138,22 @@ pub struct MessageEvent {
 pub struct MissedEvent {
     /// How many events, commits included.
     pub notices: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::api::LogContent;
+    use crate::types::{Digest, Epoch, ProposalId};
+
+    #[test]
+    fn an_entry_that_is_read_from_the_log_says_that_it_came_too_late() {
+        let at = |slot: u64| {
+            let (request_id, value) = (ProposalId::from_u128(1), "blue".to_owned());
+            let content = LogContent::Value { request_id, value, until: Some(Slot(7)) };
+            LogEntry { slot: Slot(slot), hash: Digest::ZERO, epoch: Epoch(1), content }
+        };
+        assert!(!CommitEvent::from(at(7)).void);
+        assert!(CommitEvent::from(at(8)).void);
+    }
 }
