@@ -169,6 +169,19 @@ pub(super) struct SettingArgs {
     #[arg(long, conflicts_with = "admin_port", help_heading = "Addresses")]
     no_admin: bool,
 
+    /// How often a heartbeat is sent [default: 100ms]
+    #[arg(long, value_name = "DURATION", help_heading = "Times")]
+    heartbeat_interval: Option<String>,
+    /// Silence that makes a peer suspect, and its round one to be taken over [default: 600ms]
+    #[arg(long, value_name = "DURATION", help_heading = "Times")]
+    suspect_after: Option<String>,
+    /// The shortest wait between two dials of one address [default: 250ms]
+    #[arg(long, value_name = "DURATION", help_heading = "Times")]
+    redial_min: Option<String>,
+    /// The longest wait between two dials of one address [default: 10s]
+    #[arg(long, value_name = "DURATION", help_heading = "Times")]
+    redial_max: Option<String>,
+
     /// A TOML file of settings; `node config init` writes one with all of them
     #[arg(long, value_name = "FILE", help_heading = "Settings and logs")]
     pub(super) config: Option<PathBuf>,
@@ -195,6 +208,10 @@ impl SettingArgs {
             (Key::AdminPort, "--admin-port", &self.admin_port),
             (Key::AdminBind, "--admin-bind", &self.admin_bind),
             (Key::AdminTokenFile, "--admin-token-file", &self.admin_token_file),
+            (Key::HeartbeatInterval, "--heartbeat-interval", &self.heartbeat_interval),
+            (Key::SuspectAfter, "--suspect-after", &self.suspect_after),
+            (Key::RedialMin, "--redial-min", &self.redial_min),
+            (Key::RedialMax, "--redial-max", &self.redial_max),
             (Key::LogLevel, "--log-level", &self.log_level),
             (Key::LogFormat, "--log-format", &self.log_format),
         ];
@@ -317,9 +334,26 @@ mod tests {
     #[test]
     fn every_default_told_in_help_is_that_of_the_settings() {
         let help = Cli::command().render_help().to_string();
-        for key in [Key::Port, Key::Cluster, Key::AdminBind, Key::LogLevel, Key::LogFormat] {
-            let told = format!("[default: {}]", key.default().unwrap());
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for key in Key::ALL.into_iter().filter(|key| *key != Key::Admin) {
+            let Some(default) = key.default() else { continue };
+            let told = format!("[default: {default}]");
             assert!(help.contains(&told), "{} is not told as {told}", key.name());
+        }
+    }
+
+    #[test]
+    fn every_setting_can_stand_in_a_flag() {
+        for key in Key::ALL {
+            let flag = format!("--{}", key.name().replace('_', "-"));
+            let typed = match key {
+                Key::Admin => vec!["node", "--no-admin"],
+                _ => vec!["node", &flag, "7"],
+            };
+            let cli = Cli::try_parse_from(typed).unwrap_or_else(|error| panic!("{error}"));
+            let layer = cli.run.settings.layer();
+            let written = layer.get(key).unwrap_or_else(|| panic!("{flag} is not {key:?}"));
+            assert_eq!(written.texts, [if key == Key::Admin { "false" } else { "7" }], "{key:?}");
         }
     }
 }
