@@ -82,6 +82,22 @@ fn faults_of_settings_directory_and_ports_are_failed_checks() {
     assert_eq!(said.code, 0, "{said:?}");
     finds(&said, "data directory", "good", "in use by the node itself");
     finds(&said, "port for peers", "good", "is the running node's");
+    // It runs, and these settings lead to another directory: one that is not there, or nobody's.
+    for what in ["does not exist, and at 127.0.0.1:", "nobody uses "] {
+        let said = node(&[
+            "doctor",
+            "--json",
+            "--port",
+            &port,
+            "--admin-port",
+            admin,
+            "--data-dir",
+            &data,
+        ]);
+        finds(&said, "data directory", "warning", what);
+        assert!(said.out.contains("QUORATE_DATA_DIR"), "{said:?}");
+        std::fs::create_dir_all(&data).unwrap();
+    }
     assert_eq!(process.leave(), 0);
 
     let said = doctor(&["--port", "0", "--data-dir", &taken]);

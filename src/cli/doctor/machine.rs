@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
 
+use crate::admin::Client;
 use crate::cli::doctor::{Book, Patient};
 use crate::cli::failure::Failure;
 use crate::limits;
@@ -83,7 +84,10 @@ fn directory(patient: &Patient, book: &mut Book) -> Result<Option<PathBuf>, Fail
         return Ok(None);
     }
     if place != *path {
-        book.good(name, format!("{shown} is made at the first start"))?;
+        match &patient.running {
+            None => book.good(name, format!("{shown} is made at the first start"))?,
+            Some((client, _)) => elsewhere(format!("{shown} does not exist"), client, book)?,
+        }
         return Ok(Some(place));
     }
     let owner = match Identity::who_lives_in(path) {
@@ -97,11 +101,21 @@ fn directory(patient: &Patient, book: &mut Book) -> Result<Option<PathBuf>, Fail
         in_use(patient, owner, book)?;
         return Ok(Some(place));
     }
-    match log(path, owner) {
-        Ok(what) => book.good(name, format!("{shown}: {what}"))?,
-        Err(error) => book.failed(name, error.to_string(), "nothing was changed")?,
+    match (log(path, owner), &patient.running) {
+        (Ok(what), None) => book.good(name, format!("{shown}: {what}"))?,
+        (Ok(_), Some((client, _))) => elsewhere(format!("nobody uses {shown}"), client, book)?,
+        (Err(error), _) => book.failed(name, error.to_string(), "nothing was changed")?,
     }
     Ok(Some(place))
+}
+
+/// A node answers where these settings say, and lives in another directory.
+fn elsewhere(what: String, client: &Client, book: &mut Book) -> Result<(), Failure> {
+    book.warning(
+        "data directory",
+        format!("{what}, and at {} a node answers that lives elsewhere", client.address()),
+        "if that is this node, name its directory with --data-dir, or with QUORATE_DATA_DIR as its service does",
+    )
 }
 
 /// Some process has the directory: this node, it is hoped.
