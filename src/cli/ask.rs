@@ -11,18 +11,16 @@ use crate::cli::args::{Asked, PeersArgs, ProposeArgs, SendArgs};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::print;
 use crate::cli::{settings, show};
-use crate::types::{Slot, Value};
+use crate::types::Slot;
 
 pub(super) async fn propose(args: &ProposeArgs) -> Result<(), Failure> {
-    let rejected =
-        |what: String| Failure::new(Code::Rejected, what).at("the value on the command line");
-    let value = settings::text(&args.value).map_err(rejected)?;
-    Value::new(value.as_str()).map_err(|error| rejected(error.to_string()))?;
+    let value = settings::value(&args.value)
+        .map_err(|unfit| unfit.failure("the value on the command line"))?;
     let id = settings::id_or_new(args.request_id.as_deref())?;
     let timeout = settings::duration("--timeout", &args.timeout)?;
     let client = client(&args.asked)?;
     let request = ProposeRequest {
-        value,
+        value: value.as_str().to_owned(),
         request_id: Some(id),
         wait: true,
         timeout: Some(format!("{}ms", timeout.as_millis())),
@@ -74,7 +72,7 @@ pub(super) async fn peers(args: &PeersArgs) -> Result<(), Failure> {
 
 pub(super) async fn send(args: &SendArgs) -> Result<(), Failure> {
     let text = settings::text(&args.text)
-        .map_err(|what| Failure::new(Code::Rejected, what).at("the text on the command line"))?;
+        .map_err(|unfit| unfit.failure("the text on the command line"))?;
     let client = settings::client(&args.asked)?;
     let request = MessageRequest { to: args.to.clone(), text };
     let delivery = client.send(&request).await.map_err(told(&client))?;
@@ -144,6 +142,18 @@ pub(super) fn told(client: &Client) -> impl Fn(ClientError) -> Failure + use<> {
             Failure::new(code, error.message).at(asked).hint(hint)
         }
     }
+}
+
+/// Why a stream has no more, and from which slot it goes on, if that is known.
+pub(super) fn ended(client: &Client, error: Option<ClientError>, next: Option<Slot>) -> Failure {
+    let again = next.map_or_else(String::new, |next| format!(": --from {next}"));
+    let hint = format!("go on at another one, or later{again}");
+    let what = match error {
+        None => "the node has ended the stream".to_owned(),
+        Some(ClientError::Unreachable { why, .. }) => format!("the stream has broken: {why}"),
+        Some(error) => return told(client)(error),
+    };
+    Failure::new(Code::Unreachable, what).at(client.address()).hint(hint)
 }
 
 /// One line of JSON.

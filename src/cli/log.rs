@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::admin::Client;
 use crate::admin::api::{LogContent, LogEntry, SCHEMA};
 use crate::cli::args::{LogArgs, LogShape};
-use crate::cli::ask::{client, json, told};
+use crate::cli::ask::{client, ended, json, told};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::{note, print_on};
 use crate::cli::show;
@@ -50,10 +50,10 @@ async fn follow(
     let mut next = from;
     let mut entries = client.follow(from).await.map_err(told(client))?;
     while left > 0 {
-        let Some(entry) = entries.next().await.map_err(told(client))? else {
-            return Err(Failure::new(Code::Unreachable, "the node has ended the stream")
-                .at(client.address())
-                .hint(format!("go on at another one, or later: --from {next}")));
+        let entry = match entries.next().await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Err(ended(client, None, Some(next))),
+            Err(error) => return Err(ended(client, Some(error), Some(next))),
         };
         if let Some(chain) = chain {
             chain.add(&entry)?;

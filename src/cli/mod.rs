@@ -31,8 +31,8 @@ use std::future::Future;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 use failure::{Code, Failure};
@@ -40,9 +40,10 @@ use output::{colours_wanted, print};
 
 /// Does what the arguments say. Results go to standard output, logs and errors to standard error.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let done = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let done = match Cli::try_parse_from(&arguments) {
         Ok(cli) => obey(cli),
-        Err(error) => told_by_clap(&error),
+        Err(error) => told_by_clap(&error, &command_of(&arguments)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,8 +87,19 @@ fn wait_for(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
     runtime.map_err(|error| Failure::new(Code::Configuration, error.to_string()))?.block_on(command)
 }
 
+/// The command, as far as one is known.
+fn command_of(arguments: &[OsString]) -> String {
+    let (mut command, mut words) = (Cli::command(), "node".to_owned());
+    for word in arguments.iter().skip(1) {
+        let Some(known) = command.find_subcommand(word).cloned() else { break };
+        words = format!("{words} {}", known.get_name());
+        command = known;
+    }
+    words
+}
+
 /// Help and version are results; anything else is a fault told in the house's shape.
-fn told_by_clap(error: &clap::Error) -> Result<(), Failure> {
+fn told_by_clap(error: &clap::Error, command: &str) -> Result<(), Failure> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let text = error.render();
         let colours = io::stdout().is_terminal() && colours_wanted();
@@ -95,13 +107,6 @@ fn told_by_clap(error: &clap::Error) -> Result<(), Failure> {
     }
     let text = error.to_string();
     let fault = |what: &str| Failure::new(Code::Configuration, what).at("the command line");
-    // As far as the command is known.
-    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("node");
-    let words: Vec<&str> = usage
-        .split(' ')
-        .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
-        .collect();
-    let command = words.join(" ");
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let what = format!("`{command}` wants a command behind it");
         return Err(fault(&what).hint(format!("`{command} --help` lists them")));

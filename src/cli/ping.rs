@@ -11,7 +11,7 @@ use crate::cli::args::PingArgs;
 use crate::cli::ask::{client, json, told};
 use crate::cli::failure::{Code, Failure};
 use crate::cli::output::print;
-use crate::cli::settings;
+use crate::cli::{settings, show};
 use crate::peers::NodeStatus;
 
 /// Between two questions to one peer: a peer that is busy with the last one is not measured.
@@ -132,7 +132,7 @@ async fn measure(
     }
     let answered = u32::try_from(spans.len()).unwrap_or(u32::MAX);
     Ok(Measured {
-        name: peer.name.clone(),
+        name: show::called(peer.id, &peer.name),
         id: peer.id.to_string(),
         sent: args.count,
         answered,

@@ -110,10 +110,7 @@ fn proposals(args: &RunArgs, faults: &mut Vec<Fault>) -> Vec<(ProposalId, Value)
     };
     let mut proposals = Vec::new();
     for (index, written) in values.iter().enumerate() {
-        let value =
-            text(written).and_then(|text| Value::new(text).map_err(|error| error.to_string()));
-        let value =
-            value.map_err(|what| fault("--propose", what, "propose 1 byte to 1 MiB of UTF-8"));
+        let value = value(written).map_err(|Unfit { what, hint }| fault("--propose", what, hint));
         let id = match ids.get(index) {
             Some(written) => request_id(written).map_err(|what| fault("--request-id", what, UUID)),
             None => Ok(new_id()),
@@ -143,22 +140,48 @@ fn request_id(written: &str) -> Result<ProposalId, String> {
     written.parse().map_err(|_| format!("\"{written}\" is not a request id"))
 }
 
+/// Why what was written is no text, or no value.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    what: String,
+    hint: &'static str,
+}
+
+impl Unfit {
+    /// As it is told of a command that came no further.
+    pub(super) fn failure(self, place: &str) -> Failure {
+        Failure::new(Code::Configuration, self.what).at(place).hint(self.hint)
+    }
+}
+
+/// A value as written on the command line.
+pub(super) fn value(written: &str) -> Result<Value, Unfit> {
+    let hint = "propose 1 byte to 1 MiB of UTF-8";
+    Value::new(text(written)?).map_err(|error| Unfit { what: error.to_string(), hint })
+}
+
 /// A text as written on the command line: itself, the content of `@FILE`, standard input for `-`; `@@`
 /// stands for one `@`. One line end at the end of what is read is dropped.
-pub(super) fn text(written: &str) -> Result<String, String> {
+pub(super) fn text(written: &str) -> Result<String, Unfit> {
+    let unread = |what: &str, error: io::Error| Unfit {
+        what: format!("{what} cannot be read: {error}"),
+        hint: "@FILE stands for the content of a file, - for standard input, @@ for one @",
+    };
     let bytes = if written == "-" {
         let mut bytes = Vec::new();
         let read = io::stdin().lock().read_to_end(&mut bytes);
-        read.map(|_| bytes).map_err(|error| format!("standard input cannot be read: {error}"))?
+        read.map(|_| bytes).map_err(|error| unread("standard input", error))?
     } else if let Some(rest) = written.strip_prefix("@@") {
         return Ok(format!("@{rest}"));
     } else if let Some(path) = written.strip_prefix('@') {
-        fs::read(Path::new(path)).map_err(|error| format!("{path} cannot be read: {error}"))?
+        fs::read(Path::new(path)).map_err(|error| unread(path, error))?
     } else {
         return Ok(written.to_owned());
     };
-    let mut text =
-        String::from_utf8(bytes).map_err(|error| format!("{written} is no UTF-8: {error}"))?;
+    let mut text = String::from_utf8(bytes).map_err(|error| Unfit {
+        what: format!("{written} is no UTF-8: {error}"),
+        hint: "store it elsewhere and name it, or write its bytes as text",
+    })?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -302,7 +325,7 @@ mod tests {
             assert_eq!(text(&written).unwrap(), read);
         }
         fs::write(&path, b"\xff").unwrap();
-        assert!(text(&written).unwrap_err().contains("no UTF-8"));
-        assert!(text("@no/such/file").unwrap_err().contains("no/such/file cannot be read"));
+        assert!(text(&written).unwrap_err().what.contains("no UTF-8"));
+        assert!(text("@no/such/file").unwrap_err().what.contains("no/such/file cannot be read"));
     }
 }

@@ -109,14 +109,15 @@ pub(super) fn peers(peers: &[Peer]) -> String {
         .iter()
         .map(|peer| {
             let heard = peer.heard_ms_ago.map_or("never".to_owned(), |ms| format!("{ms} ms ago"));
-            let address = match peer.address.contains(':') {
-                true => format!("[{}]:{}", peer.address, peer.port),
-                false => format!("{}:{}", peer.address, peer.port),
+            let address = match (peer.address.is_empty(), peer.address.contains(':')) {
+                (true, _) => "-".to_owned(),
+                (_, true) => format!("[{}]:{}", peer.address, peer.port),
+                (_, false) => format!("{}:{}", peer.address, peer.port),
             };
             let trip = peer.round_trip_ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
             let member = if peer.member { "member" } else { "-" };
             [
-                peer.name.clone(),
+                called(peer.id, &peer.name),
                 format!("{:?}", peer.status),
                 address,
                 heard,
@@ -179,6 +180,11 @@ pub(super) fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) ->
     text
 }
 
+/// A node by its name, or by the start of its id: one that was not met since the start of who tells has no name.
+pub(super) fn called(id: NodeId, name: &str) -> String {
+    if name.is_empty() { id.short() } else { name.to_owned() }
+}
+
 /// Nodes by name, where it is known.
 #[derive(Debug, Default)]
 pub(super) struct Names(BTreeMap<NodeId, String>);
@@ -194,17 +200,20 @@ impl Names {
     }
 
     pub(super) fn learn(&mut self, id: NodeId, name: &str) {
-        self.0.insert(id, name.to_owned());
+        if !name.is_empty() {
+            self.0.insert(id, name.to_owned());
+        }
     }
 
     pub(super) fn of(&self, id: NodeId) -> String {
-        self.0.get(&id).cloned().unwrap_or_else(|| id.short())
+        called(id, self.0.get(&id).map_or("", String::as_str))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peers::NodeStatus;
 
     #[test]
     fn a_long_value_is_cut_and_a_wild_one_escaped() {
@@ -212,6 +221,25 @@ mod tests {
         assert_eq!(quoted("\u{1b}[31m\n"), "\"\\u{1b}[31m\\n\"");
         let shown = quoted(&"é".repeat(200));
         assert!(shown.ends_with("… (400 bytes)"), "{shown}");
+    }
+
+    #[test]
+    fn who_was_not_met_is_shown_by_its_id_and_has_no_address() {
+        let id = NodeId::from_u128(0xc0de << 112);
+        let peer = Peer {
+            id,
+            name: String::new(),
+            address: String::new(),
+            port: 0,
+            status: NodeStatus::Offline,
+            heard_ms_ago: None,
+            round_trip_ms: None,
+            member: true,
+        };
+        let shown = peers(std::slice::from_ref(&peer));
+        let row: Vec<_> = shown.lines().nth(1).expect("a row").split_whitespace().collect();
+        assert_eq!(row, [&id.short(), "Offline", "-", "never", "-", "member"], "{shown}");
+        assert_eq!(Names::new(&[peer]).of(id), id.short());
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use crate::admin::Client;
 use crate::admin::api::{Peer, SCHEMA, StatusResponse};
+use crate::admin::{Client, ClientError};
 use crate::cli::args::StatusArgs;
 use crate::cli::ask::{NAME_ANOTHER, json, told};
 use crate::cli::failure::{Code, Failure};
@@ -109,6 +109,9 @@ struct Row {
     /// Why there is no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The same of one that the command line named, as it is told where no other was asked.
+    #[serde(skip)]
+    failure: Option<Failure>,
 }
 
 impl View {
@@ -124,13 +127,33 @@ impl View {
         let mut known: Vec<Peer> = Vec::new();
         for (client, (status, peers)) in given.await {
             known.extend(peers.into_iter().flat_map(|peers| peers.peers));
-            let (status, error) = match status {
-                Ok(status) => (Some(status), None),
-                Err(error) => (None, Some(error.to_string())),
+            let mut row = Row {
+                admin: Some(client.address()),
+                given: true,
+                name: None,
+                status: None,
+                error: None,
+                failure: None,
             };
-            let name = status.as_ref().map(|status| status.name.clone());
-            nodes.push(Row { admin: Some(client.address()), given: true, name, status, error });
+            match status {
+                Ok(status) => {
+                    row.name = Some(status.name.clone());
+                    row.status = Some(status);
+                }
+                Err(error) => {
+                    row.error = Some(match &error {
+                        ClientError::Refused { error, .. } => {
+                            format!("{} refuses: {}", client.address(), error.message)
+                        }
+                        _ => error.to_string(),
+                    });
+                    row.failure = Some(told(&client)(error));
+                }
+            }
+            nodes.push(row);
         }
+        // Of a member that one of them has not met another may know more.
+        known.sort_by_key(|peer| peer.address.is_empty());
         let mut met: BTreeSet<NodeId> =
             nodes.iter().filter_map(|row| row.status.as_ref()).map(|status| status.id).collect();
         for peer in known {
@@ -262,10 +285,14 @@ impl View {
                 .at("the nodes asked")
                 .hint("find out which directory is foreign, copied or damaged; `node log --verify` at each helps"));
         }
-        let silent: Vec<_> =
-            self.nodes.iter().filter(|row| row.given && row.error.is_some()).collect();
+        let silent: Vec<_> = self.nodes.iter().filter(|row| row.failure.is_some()).collect();
         if silent.is_empty() {
             return Ok(());
+        }
+        // One that refuses to say where it stands is there.
+        let mut failures = silent.iter().filter_map(|row| row.failure.as_ref());
+        if let Some(refused) = failures.find(|failure| failure.code != Code::Unreachable) {
+            return Err(refused.clone());
         }
         let places = silent.iter().filter_map(|row| row.admin).map(|admin| admin.to_string());
         let places: Vec<_> = places.collect();
@@ -292,8 +319,22 @@ async fn side_by_side<T: Send + 'static, F: Future<Output = T> + Send + 'static>
 /// Looks for the HTTP interface of a peer on this machine, where it would be by default. Only who says
 /// to be that peer counts.
 async fn find(peer: Peer, like: &Client) -> Row {
-    let mut row =
-        Row { admin: None, given: false, name: Some(peer.name.clone()), status: None, error: None };
+    let mut row = Row {
+        admin: None,
+        given: false,
+        name: Some(peer.name).filter(|name| !name.is_empty()),
+        status: None,
+        error: None,
+        failure: None,
+    };
+    if peer.address.is_empty() {
+        row.error = Some(format!(
+            "the member {} was not met since the start of the node that was asked, so nobody says where it runs; \
+             name it by --admin",
+            peer.id.short()
+        ));
+        return row;
+    }
     let here = peer.address.parse::<IpAddr>().is_ok_and(settings::is_here);
     let guess = admin_port(peer.port).filter(|_| here);
     let Some(port) = guess else {

@@ -10,8 +10,8 @@ use crate::admin::api::{
 };
 use crate::admin::{Client, Happening};
 use crate::cli::args::{WatchArgs, Watched};
-use crate::cli::ask::{client, told};
-use crate::cli::failure::{Code, Failure};
+use crate::cli::ask::{client, ended, told};
+use crate::cli::failure::Failure;
 use crate::cli::output::{note, print_on};
 use crate::cli::show::{Names, quoted};
 use crate::consensus::EpochConfig;
@@ -22,16 +22,17 @@ pub(super) async fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let mut events = client.events(args.from.map(Slot)).await.map_err(told(&client))?;
     let mut names = if args.json { Names::default() } else { known_here(&client).await };
     let mut left = args.limit.unwrap_or(u64::MAX);
-    let mut next = None;
+    let mut next = args.from.map(Slot);
     while left > 0 {
-        let Some(event) = events.next().await.map_err(told(&client))? else {
-            let failure = Failure::new(Code::Unreachable, "the node has ended the stream")
-                .at(client.address());
-            let again = next.map_or_else(String::new, |next: Slot| format!(": --from {next}"));
-            return Err(failure.hint(format!("go on at another one, or later{again}")));
+        let event = match events.next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return Err(ended(&client, None, next)),
+            Err(error) => return Err(ended(&client, Some(error), next)),
         };
-        if event.name == "commit" {
-            next = event.data["slot"].as_u64().map(|slot| Slot(slot).next());
+        match event.name.as_str() {
+            "start" => next = event.data["from"].as_u64().map(Slot),
+            "commit" => next = event.data["slot"].as_u64().map(|slot| Slot(slot).next()),
+            _ => {}
         }
         let is_wanted = args.only.is_empty() || args.only.iter().any(|only| only.is(&event.name));
         // The first event says where the stream begins; it is no news.
@@ -88,7 +89,9 @@ fn text(event: &Happening, names: &mut Names) -> String {
         "commit" => read(event).map(|event| commit(&event)),
         "peer" => read(event).map(|PeerEvent { id, name, address, port, status }| {
             names.learn(id, &name);
-            format!("peer {} is {status:?}, at {address}:{port}", quoted(&name))
+            let at =
+                if address.is_empty() { String::new() } else { format!(", at {address}:{port}") };
+            format!("peer {} is {status:?}{at}", quoted(&names.of(id)))
         }),
         "quorum" => read(event).map(|QuorumEvent { heard, needed, is_heard }| match is_heard {
             true => format!("quorum: {heard} members are heard, {needed} are needed"),

@@ -1,7 +1,7 @@
 //! Commands that ask a running node.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 
 use serde_json::Value as Json;
@@ -58,12 +58,22 @@ fn values_that_cannot_be_are_refused_with_the_bound() {
     let directory = tempfile::tempdir().unwrap();
     let (_process, admin) = lone(&directory.path().join("data"), &[]);
     let ask = |arguments: &[&str]| node(&[arguments, &["--admin", &admin]].concat());
-    fails(&ask(&["propose", ""]), 3, "the value is empty");
+    let refused = |arguments: &[&str], what: &str, hint: &str| {
+        let said = ask(arguments);
+        fails(&said, 78, what);
+        assert!(said.err.contains(&format!("hint: {hint}")), "{said:?}");
+    };
+    refused(&["propose", ""], "the value is empty", "propose 1 byte to 1 MiB");
     let over = file(directory.path(), "over", &vec![b'x'; 1024 * 1024 + 1]);
-    fails(&ask(&["propose", &format!("@{over}")]), 3, "the limit is 1048576");
+    refused(&["propose", &format!("@{over}")], "the limit is 1048576", "propose 1 byte to 1 MiB");
     let most = file(directory.path(), "most", &vec![b'x'; 1024 * 1024]);
     assert_eq!(ask(&["propose", &format!("@{most}")]).code, 0);
-    fails(&ask(&["propose", "@no/such/file"]), 3, "no/such/file cannot be read");
+    for command in ["propose", "send"] {
+        refused(&[command, "@no/such/file"], "no/such/file cannot be read", "@FILE stands for ");
+    }
+    let said = node(&["--propose", "@no/such/file", "--port", "0"]);
+    fails(&said, 78, "no/such/file cannot be read");
+    assert!(said.err.contains("hint: @FILE stands for "), "{said:?}");
     fails(&ask(&["send", "x", "--to", "nobody"]), 3, "nobody");
 }
 
@@ -224,6 +234,70 @@ fn a_stream_that_the_node_ends_says_where_to_go_on() {
     let done = following.wait_with_output().unwrap();
     assert_eq!(done.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&done.stderr).contains("--from 2"), "{done:?}");
+}
+
+#[test]
+fn a_stream_that_breaks_says_where_to_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut process, admin) = lone(directory.path(), &[]);
+    let watch = || {
+        let mut watching = program();
+        watching.args(["watch", "--only", "messages", "--admin", &admin]);
+        let mut watching = watching.stderr(Stdio::piped()).spawn().unwrap();
+        let mut told = String::new();
+        let mut lines = BufReader::new(watching.stderr.take().unwrap());
+        lines.read_line(&mut told).unwrap();
+        assert!(told.starts_with("watching "), "{told}");
+        (watching, lines)
+    };
+    let before = watch();
+    assert_eq!(node(&["propose", "blue", "--admin", &admin]).code, 0);
+    let behind = watch();
+    let mut following = program();
+    following.args(["log", "--follow", "--format", "raw", "--admin", &admin]);
+    let mut following = following.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    following.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    process.kill();
+    let done = following.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(5));
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(told.contains("the stream has broken") && told.contains("--from 2"), "{told}");
+    for (mut watching, mut lines) in [before, behind] {
+        let mut told = String::new();
+        lines.read_to_string(&mut told).unwrap();
+        assert_eq!(watching.wait().unwrap().code(), Some(5));
+        assert!(told.contains("--from 2"), "{told}");
+    }
+}
+
+#[test]
+fn members_that_were_not_met_since_the_start_are_shown_by_their_ids() {
+    let mut machines = Machines::start(3);
+    let status = json(&ask(&machines, 0, &["status", "--json"]));
+    let own = status["id"].as_str().unwrap().to_owned();
+    let ids: Vec<_> = status["config"]["members"].as_array().unwrap().iter().collect();
+    let others: Vec<_> =
+        ids.iter().map(|id| id.as_str().unwrap()).filter(|id| *id != own).collect();
+    machines.processes.iter_mut().for_each(|process| process.kill());
+    machines.restart(0);
+    let peers = ask(&machines, 0, &["peers"]).out;
+    let status = ask(&machines, 0, &["status"]).out;
+    let all = ask(&machines, 0, &["status", "--all"]).out;
+    let mut metrics = String::new();
+    let mut stream = TcpStream::connect(&machines.admins[0]).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
+    stream.read_to_string(&mut metrics).unwrap();
+    for id in others {
+        let short = &id[..8];
+        assert!(
+            peers.lines().any(|line| line.starts_with(&format!("{short}  Offline  - "))),
+            "{peers}"
+        );
+        assert!(status.contains(short), "{status}");
+        assert!(all.contains(&format!("the member {short} was not met")), "{all}");
+        assert!(metrics.contains(&format!("quorate_link_up{{peer=\"{short}\"")), "{metrics}");
+    }
+    assert!(!all.contains(":0"), "{all}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::Value as Json;
 
-use crate::process::{Machines, eventually, program};
+use crate::process::{Machines, eventually, free_ports, program};
 use crate::said::{fails, file, json, lone, node};
 
 /// A watcher, from the moment it is told where it begins.
@@ -71,7 +71,8 @@ fn a_watcher_takes_up_where_it_was_and_is_told_when_the_node_leaves() {
     let done = child.wait_with_output().unwrap();
     assert_eq!(done.status.code(), Some(5), "{done:?}");
     assert!(String::from_utf8_lossy(&done.stderr).contains("--from 4"), "{done:?}");
-    fails(&node(&["watch", "--only", "comits"]), 78, "'comits'");
+    let said = node(&["watch", "--only", "comits"]);
+    fails(&said, 78, "'comits'");
 }
 
 #[test]
@@ -89,6 +90,11 @@ fn a_token_is_shown_where_one_is_wanted_by_every_command() {
         assert_eq!(with(command, &token).code, 0, "{command:?}");
     }
     fails(&with(&["status"], &other), 3, "token");
+    let both = format!("127.0.0.1:{},{admin}", free_ports(1)[0]);
+    let said = node(&["status", "--admin", &both, "--token-file", &other]);
+    fails(&said, 3, "the token shown is not this node's");
+    assert!(said.err.contains(&format!("where: {admin}")), "{said:?}");
+    fails(&with(&["status", "--all"], &other), 3, "the token shown is not this node's");
     fails(&with(&["status"], "no/such"), 78, "where: --token-file on the command line");
     let (admin_port, data) = (admin.rsplit(':').next().unwrap(), data.display().to_string());
     let doctor = ["doctor", "--json", "--port", "0", "--wait", "0s", "--admin-token-file", &token];

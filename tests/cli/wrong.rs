@@ -72,7 +72,11 @@ fn what_is_missing_or_misread_is_told_with_the_help_of_that_command() {
     assert!(said.err.contains("hint: `node propose --help` shows"), "{said:?}");
     let said = node(&["config", "show", "--zzz"]);
     assert!(said.err.contains("hint: `node config show --help` shows"), "{said:?}");
-    fails(&node(&["log", "--from", "x"]), 78, "'x' for '--from <SLOT>': it is no whole number");
+    let said = node(&["log", "--from", "x"]);
+    fails(&said, 78, "'x' for '--from <SLOT>': it is no whole number");
+    assert!(said.err.contains("hint: `node log --help` shows"), "{said:?}");
+    let said = node(&["config", "show", "--log-level"]);
+    assert!(said.err.contains("hint: `node config show --help` shows"), "{said:?}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(in crate::cli) struct ProposeArgs {
     /// The last slot in which it may take effect; a repetition must name the same
     #[arg(long, value_name = "SLOT")]
     pub(in crate::cli) until: Option<u64>,
-    /// How long to wait for the outcome
+    /// How long to wait for the outcome, at most 300s
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub(in crate::cli) timeout: String,
     /// Print JSON

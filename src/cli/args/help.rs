@@ -66,7 +66,8 @@ Exit codes:
     mistyped!()
 );
 
-pub(super) const BENCH: &str = "\
+pub(super) const BENCH: &str = concat!(
+    "\
 Examples:
   node bench
   node bench --in-flight 64 --duration 500ms --repeat 1
@@ -100,9 +101,12 @@ it is continued or killed.
 
 Exit codes:
    0  done
-   5  unreachable: no node answers there
-  10  a check failed: a cluster could not be started, or nothing was committed
-  78  configuration: the command line or the environment";
+",
+    turned_away!(),
+    unreached!(),
+    "  10  a check failed: a cluster could not be started, or nothing was committed\n",
+    mistyped!()
+);
 
 pub(super) const STATUS: &str = concat!(
     "\
