@@ -169,6 +169,10 @@ async fn unless_over<T>(
     patience: Duration,
 ) -> Option<T> {
     let mut waiting = std::pin::pin!(waiting);
+    // Most often there is nothing to wait for, and no need to ask the clock.
+    if let Some(done) = waiting.as_mut().now_or_never() {
+        return Some(done);
+    }
     loop {
         if let Ok(done) = tokio::time::timeout(patience, &mut waiting).await {
             return Some(done);
