@@ -2,7 +2,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use quorate::consensus::{Entry, Record};
-use quorate::storage::{Log, LogError};
+use quorate::storage::{Log, LogError, LogReader};
 use quorate::types::Slot;
 
 use crate::trio::{PROPOSER, Trio, Wire};
@@ -12,6 +12,8 @@ use crate::{BATCHES, group};
 struct Nothing;
 
 impl Log for Nothing {
+    type Reader = Self;
+
     fn append(&mut self, _: &[Record]) -> Result<(), LogError> {
         Ok(())
     }
@@ -24,7 +26,17 @@ impl Log for Nothing {
         Ok(())
     }
 
-    fn read(&mut self, _: Slot, _: Slot, _: usize) -> Result<Vec<Entry>, LogError> {
+    fn show(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn reader(&self) -> Self {
+        Self
+    }
+}
+
+impl LogReader for Nothing {
+    fn read(&self, _: Slot, _: Slot, _: usize) -> Result<Vec<Entry>, LogError> {
         Ok(Vec::new())
     }
 }

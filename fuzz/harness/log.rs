@@ -4,7 +4,8 @@
 use quorate::consensus::Record;
 use quorate::limits;
 use quorate::storage::{
-    Disk, DiskFile, DurableLog, Log, LogError, MemoryDisk, Recovered, Settings, inspect, read_file,
+    Disk, DiskFile, DurableLog, Log, LogError, LogReader, MemoryDisk, Recovered, Settings, inspect,
+    read_file,
 };
 use quorate::types::{NodeId, Round, Slot};
 

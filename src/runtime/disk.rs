@@ -1,7 +1,8 @@
-//! The disk thread: appends what waits, syncs once for all of it, and reads what was committed long ago.
+//! Two threads for the disk, so that the driver never waits for it.
 //!
-//! It is the only one that touches the log, so a read sees every commit that was told before it was
-//! asked for, and the driver never waits for the disk.
+//! One appends what waits and syncs once for all of it. Reads of what was committed long ago are queued among
+//! that, so that each sees every commit that was told before it was asked for; what they find they find on the
+//! other thread, so that no commit waits for them, however cold the entries are.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -14,7 +15,7 @@ use crate::consensus::{Entry, Record, Serve};
 use crate::limits;
 use crate::mutant::{self, Mutant};
 use crate::runtime::metrics::Metrics;
-use crate::storage::{Log, LogError};
+use crate::storage::{Log, LogError, LogReader};
 use crate::types::Slot;
 
 /// How long a commit may wait for a sync that something else needs. It is only a hint: what it
@@ -28,6 +29,9 @@ const JOBS_PER_SYNC_MAX: usize = 1_024;
 /// `executor`); what remains is for its own timers, and for reads, which are few at a time.
 /// A full queue stops the node, as a disk does that finishes nothing for many timeouts.
 const QUEUE: usize = 2_048;
+
+/// How many reads may wait: more than peers and clients are allowed at once (see `executor` and `handle`).
+const READS: usize = 512;
 
 /// Reports on their way to the driver, which always takes them: a full queue only delays the disk.
 const REPORTS: usize = 256;
@@ -83,17 +87,17 @@ pub(super) enum Report {
     Failed(LogError),
 }
 
-/// The thread and the way to it.
+/// The threads and the way to them.
 pub(super) struct Disk {
     jobs: SyncSender<Job>,
-    thread: JoinHandle<()>,
+    threads: [JoinHandle<()>; 2],
 }
 
 /// The queue is full.
 pub(super) struct Overflow;
 
 impl Disk {
-    /// Starts the thread; what it does comes out of the receiver.
+    /// Starts the threads; what they do comes out of the receiver.
     ///
     /// # Errors
     /// What the system said when it refused a thread.
@@ -102,20 +106,21 @@ impl Disk {
         metrics: Arc<Metrics>,
     ) -> std::io::Result<(Self, mpsc::Receiver<Report>)>
     where
-        L: Log + Send + 'static,
+        L: Log<Reader: Send + 'static> + Send + 'static,
     {
         let (jobs, waiting) = sync_channel(QUEUE);
+        let (readings, wanted) = sync_channel(READS);
         let (reports, reported) = mpsc::channel(REPORTS);
-        let thread = std::thread::Builder::new().name("disk".to_owned()).spawn(move || {
-            if let Err(error) = run(&mut log, &waiting, &reports, &metrics) {
-                // Nobody listens any more once the node has ended.
-                let _ = reports.blocking_send(Report::Failed(error));
-            }
+        let (reader, answers) = (log.reader(), reports.clone());
+        let reading =
+            thread("disk-reads", answers, move |answers| read(&reader, &wanted, answers))?;
+        let writing = thread("disk", reports, move |reports| {
+            write(&mut log, &waiting, &readings, reports, &metrics)
         })?;
-        Ok((Self { jobs, thread }, reported))
+        Ok((Self { jobs, threads: [writing, reading] }, reported))
     }
 
-    /// Adds a job behind all others, without waiting. Where the thread has ended it is lost, and the
+    /// Adds a job behind all others, without waiting. Where the threads have ended it is lost, and the
     /// last report says why.
     pub(super) fn push(&self, job: Job) -> Result<(), Overflow> {
         match self.jobs.try_send(job) {
@@ -124,16 +129,31 @@ impl Disk {
         }
     }
 
-    /// No more jobs will come: the thread does what waits, syncs, and its reports end.
-    pub(super) fn close(self) -> JoinHandle<()> {
-        self.thread
+    /// No more jobs will come: the threads do what waits, sync, and their reports end.
+    pub(super) fn close(self) -> [JoinHandle<()>; 2] {
+        self.threads
     }
 }
 
-/// Does jobs until no more can come.
-fn run<L: Log>(
+/// A thread that does `work`; what it fails with is its last report.
+fn thread(
+    name: &str,
+    reports: mpsc::Sender<Report>,
+    work: impl FnOnce(&mpsc::Sender<Report>) -> Result<(), LogError> + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        if let Err(error) = work(&reports) {
+            // Nobody listens any more once the node has ended.
+            let _ = reports.blocking_send(Report::Failed(error));
+        }
+    })
+}
+
+/// Appends and syncs until no more jobs can come, and passes reads on.
+fn write<L: Log>(
     log: &mut L,
     jobs: &Receiver<Job>,
+    readings: &SyncSender<Reading>,
     reports: &mpsc::Sender<Report>,
     metrics: &Metrics,
 ) -> Result<(), LogError> {
@@ -184,26 +204,34 @@ fn run<L: Log>(
             }
             log.tidy()?;
         }
+        if !reads.is_empty() {
+            log.show()?;
+        }
         for reading in reads {
-            read(log, reading, reports)?;
+            if readings.send(reading).is_err() {
+                // Reading has failed, and says so.
+                return Ok(());
+            }
         }
     }
     if hint_since.is_some() { log.sync() } else { Ok(()) }
 }
 
-/// Whoever asked may be gone by now; nobody misses the answer then.
-fn read<L: Log>(
-    log: &mut L,
-    reading: Reading,
+/// Reads until nothing more can be wanted. Whoever asked may be gone by now; nobody misses the answer then.
+fn read(
+    reader: &impl LogReader,
+    wanted: &Receiver<Reading>,
     reports: &mpsc::Sender<Report>,
 ) -> Result<(), LogError> {
-    match reading {
-        Reading::ForPeer(serve) => {
-            let entries = log.read(serve.from, serve.through, limits::BATCH_BYTES)?;
-            let _ = reports.blocking_send(Report::Served { serve, entries });
-        }
-        Reading::ForClient { from, through, weight_max, reply } => {
-            let _ = reply.send(log.read(from, through, weight_max)?);
+    for reading in wanted {
+        match reading {
+            Reading::ForPeer(serve) => {
+                let entries = reader.read(serve.from, serve.through, limits::BATCH_BYTES)?;
+                let _ = reports.blocking_send(Report::Served { serve, entries });
+            }
+            Reading::ForClient { from, through, weight_max, reply } => {
+                let _ = reply.send(reader.read(from, through, weight_max)?);
+            }
         }
     }
     Ok(())
@@ -211,6 +239,7 @@ fn read<L: Log>(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
     use super::*;
@@ -224,19 +253,32 @@ mod tests {
     enum Deed {
         Append(usize),
         Sync,
-        Read,
+        Show,
+    }
+
+    /// Finds nothing, and that only when it is allowed to; where nobody can allow it any more, it fails.
+    struct Found(Receiver<()>);
+
+    impl LogReader for Found {
+        fn read(&self, _: Slot, _: Slot, _: usize) -> Result<Vec<Entry>, LogError> {
+            let path = std::path::PathBuf::from("log");
+            self.0.recv().map(|()| Vec::new()).map_err(|_| LogError::Locked { path })
+        }
     }
 
     /// A log that tells what it is asked to do, and finishes a sync only when it is allowed to.
     struct Slow {
         deeds: SyncSender<Deed>,
         allowed: Receiver<()>,
+        reader: Cell<Option<Found>>,
         /// What is said of every append, or else of every sync.
         failure: Option<LogError>,
         fails_at_sync: bool,
     }
 
     impl Log for Slow {
+        type Reader = Found;
+
         fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
             let _ = self.deeds.send(Deed::Append(records.len()));
             self.failure.clone().filter(|_| !self.fails_at_sync).map_or(Ok(()), Err)
@@ -252,9 +294,13 @@ mod tests {
             Ok(())
         }
 
-        fn read(&mut self, _: Slot, _: Slot, _: usize) -> Result<Vec<Entry>, LogError> {
-            let _ = self.deeds.send(Deed::Read);
-            Ok(Vec::new())
+        fn show(&mut self) -> Result<(), LogError> {
+            let _ = self.deeds.send(Deed::Show);
+            Ok(())
+        }
+
+        fn reader(&self) -> Found {
+            self.reader.take().expect("one reader is enough")
         }
     }
 
@@ -264,6 +310,7 @@ mod tests {
         reports: mpsc::Receiver<Report>,
         deeds: Receiver<Deed>,
         allow: SyncSender<()>,
+        allow_read: SyncSender<()>,
     }
 
     impl Bench {
@@ -273,13 +320,23 @@ mod tests {
 
         fn start_failing(failure: Option<LogError>, fails_at_sync: bool) -> Self {
             let ((deeds_in, deeds), (allow, allowed)) = (sync_channel(16), sync_channel(16));
-            let log = Slow { deeds: deeds_in, allowed, failure, fails_at_sync };
+            let (allow_read, found) = sync_channel(16);
+            let reader = Cell::new(Some(Found(found)));
+            let log = Slow { deeds: deeds_in, allowed, reader, failure, fails_at_sync };
             let (disk, reports) = Disk::start(log, Arc::new(Metrics::new())).unwrap();
-            Self { disk, reports, deeds, allow }
+            Self { disk, reports, deeds, allow, allow_read }
         }
 
         fn persist(&self, batch: u64, record: Record) {
             assert!(self.disk.push(Job::Persist { batch, records: vec![record] }).is_ok());
+        }
+
+        fn read(&self) -> oneshot::Receiver<Vec<Entry>> {
+            let (reply, answer) = oneshot::channel();
+            let (from, through) = (Slot(1), Slot(1));
+            let reading = Reading::ForClient { from, through, weight_max: 1, reply };
+            assert!(self.disk.push(Job::Read(reading)).is_ok());
+            answer
         }
 
         fn deed(&self) -> Deed {
@@ -335,6 +392,8 @@ mod tests {
     struct Untidy(Receiver<()>);
 
     impl Log for Untidy {
+        type Reader = Found;
+
         fn append(&mut self, _: &[Record]) -> Result<(), LogError> {
             Ok(())
         }
@@ -348,8 +407,12 @@ mod tests {
             Ok(())
         }
 
-        fn read(&mut self, _: Slot, _: Slot, _: usize) -> Result<Vec<Entry>, LogError> {
-            Ok(Vec::new())
+        fn show(&mut self) -> Result<(), LogError> {
+            Ok(())
+        }
+
+        fn reader(&self) -> Found {
+            Found(sync_channel(1).1)
         }
     }
 
@@ -380,14 +443,39 @@ mod tests {
         let mut bench = Bench::start(None);
         bench.persist(1, hint());
         assert_eq!((bench.synced(), bench.deed()), (1, Deed::Append(1)));
-        let (reply, _) = oneshot::channel();
-        let reading = Reading::ForClient { from: Slot(1), through: Slot(1), weight_max: 1, reply };
-        assert!(bench.disk.push(Job::Read(reading)).is_ok());
+        let answer = bench.read();
         bench.allow.send(()).unwrap();
-        let Bench { disk, mut reports, deeds, allow: _allow } = bench;
-        disk.close().join().unwrap();
-        assert_eq!(deeds.into_iter().collect::<Vec<_>>(), [Deed::Read, Deed::Sync]);
+        bench.allow_read.send(()).unwrap();
+        let Bench { disk, mut reports, deeds, allow: _allow, allow_read: _allow_read } = bench;
+        for thread in disk.close() {
+            thread.join().unwrap();
+        }
+        assert_eq!(deeds.into_iter().collect::<Vec<_>>(), [Deed::Show, Deed::Sync]);
+        assert_eq!(answer.blocking_recv(), Ok(Vec::new()));
         assert!(reports.blocking_recv().is_none());
+    }
+
+    #[test]
+    fn no_sync_waits_for_a_read() {
+        let mut bench = Bench::start(None);
+        let mut answer = bench.read();
+        assert_eq!(bench.deed(), Deed::Show);
+        bench.persist(1, promise(1));
+        bench.allow.send(()).unwrap();
+        assert_eq!(bench.synced(), 1);
+        assert!(answer.try_recv().is_err(), "the disk has not found it yet");
+        bench.allow_read.send(()).unwrap();
+        assert_eq!(answer.blocking_recv(), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_read_that_fails_is_reported() {
+        let mut bench = Bench::start(None);
+        drop(bench.allow_read);
+        bench.allow_read = sync_channel(1).0;
+        let answer = bench.read();
+        assert!(matches!(bench.reports.blocking_recv(), Some(Report::Failed(_))));
+        assert!(answer.blocking_recv().is_err());
     }
 
     #[test]

@@ -338,7 +338,7 @@ impl Driver {
         }
     }
 
-    /// Lets the links say goodbye, and the disk finish what waits; one that hangs is left behind, with its thread.
+    /// Lets the links say goodbye, and the disk finish what waits; one that hangs is left behind, with its threads.
     async fn close(self, ended: Result<(), RunError>) -> Result<(), RunError> {
         let Self { executor, sources, .. } = self;
         let Sources { inbox, commands, questions, mut reports, .. } = sources;
@@ -350,7 +350,7 @@ impl Driver {
             Ok(()) | Err(_) => executor.hangs_after(),
         };
         let (disk, transport) = executor.into_parts();
-        let thread = disk.close();
+        let threads = disk.close();
         transport.close(GOODBYE).await;
         let mut written = Ok(());
         loop {
@@ -361,9 +361,11 @@ impl Driver {
                 Err(_) => return ended.and(Err(hangs)),
             }
         }
-        // Its reports have ended, so it is at its end.
-        if let Err(panic) = thread.join() {
-            std::panic::resume_unwind(panic);
+        // Their reports have ended, so they are at their end.
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
         }
         ended.and(written)
     }

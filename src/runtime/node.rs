@@ -126,7 +126,7 @@ impl Opened<DurableLog<RealDisk>> {
     }
 }
 
-impl<L: Log + Send + 'static> Opened<L> {
+impl<L: Log<Reader: Send + 'static> + Send + 'static> Opened<L> {
     /// Starts the disk, the sockets and the driver.
     fn run(self, config: NodeConfig, listener: Option<TcpListener>) -> Result<Node, StartError> {
         let Self { identity, log, recovered: Recovered { state, proposals, torn } } = self;

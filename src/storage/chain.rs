@@ -10,7 +10,7 @@ use crate::consensus::Entry;
 use crate::mutant::{self, Mutant};
 use crate::storage::codec::Malformed;
 use crate::storage::segment::{self, Mark, Outline, Point, RECORDS, Segment, Step, Want};
-use crate::storage::{Disk, DiskFile, LogError};
+use crate::storage::{Disk, DiskFile, LogError, LogReader};
 use crate::types::{Position, Slot};
 
 /// How much is gathered before it is written. Nothing depends on it: until the next snapshot of the journal is
@@ -45,31 +45,6 @@ impl<D: Disk> Reader<D> {
     /// The last committed entry that can be read.
     pub fn end(&self) -> Position {
         self.index().end
-    }
-
-    /// Committed entries in order from `from` through at most `through`, as many as are committed
-    /// and fit in `weight_max` (at least one, if there is one).
-    ///
-    /// # Errors
-    /// [`LogError`] if the disk does not give what was written.
-    pub fn read(
-        &self,
-        from: Slot,
-        through: Slot,
-        weight_max: usize,
-    ) -> Result<Vec<Entry>, LogError> {
-        let mut entries = Vec::new();
-        let mut weight = 0;
-        self.visit(from, through, Want::Whole, |step| {
-            let entry = step.entry()?;
-            weight += entry.weight();
-            let fits = entries.is_empty() || weight <= weight_max;
-            if fits {
-                entries.push(entry);
-            }
-            Ok(fits)
-        })?;
-        Ok(entries)
     }
 
     /// Shows the records from `from` through at most `through` until `visit` says `false`.
@@ -127,6 +102,23 @@ impl<D: Disk> Reader<D> {
     fn index(&self) -> RwLockReadGuard<'_, Index<D::File>> {
         // Nothing panics half-way through a change of the index.
         self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<D: Disk> LogReader for Reader<D> {
+    fn read(&self, from: Slot, through: Slot, weight_max: usize) -> Result<Vec<Entry>, LogError> {
+        let mut entries = Vec::new();
+        let mut weight = 0;
+        self.visit(from, through, Want::Whole, |step| {
+            let entry = step.entry()?;
+            weight += entry.weight();
+            let fits = entries.is_empty() || weight <= weight_max;
+            if fits {
+                entries.push(entry);
+            }
+            Ok(fits)
+        })?;
+        Ok(entries)
     }
 }
 

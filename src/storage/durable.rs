@@ -1,15 +1,14 @@
 //! The durable log: the journal for what is new, the chain for what is committed.
 
-use crate::consensus::{Entry, Record, State};
+use crate::consensus::{Record, State};
 use crate::mutant::{self, Mutant};
 use crate::storage::chain::{Chain, Reader};
 use crate::storage::journal::{Full, Journal};
 use crate::storage::recovery::{self, Recovery};
 use crate::storage::snapshot::Snapshot;
 use crate::storage::{Disk, Log, LogError, Recovered, Settings};
-use crate::types::Slot;
 
-/// The log of one node, on `D`. One thread appends and syncs; [`DurableLog::reader`] serves others.
+/// The log of one node, on `D`. One thread appends and syncs; [`Log::reader`] serves others.
 #[derive(Debug)]
 pub struct DurableLog<D: Disk> {
     /// What all records amount to, with as much behind the commit as the machine holds after a restart.
@@ -53,11 +52,6 @@ impl<D: Disk> DurableLog<D> {
     /// Which generation of the journal is written.
     pub fn generation(&self) -> u64 {
         self.journal.generation()
-    }
-
-    /// A reader of committed entries, of the newest only after [`Log::read`].
-    pub fn reader(&self) -> Reader<D> {
-        self.chain.reader().clone()
     }
 
     fn add(&mut self, records: &[Record]) -> Result<(), LogError> {
@@ -110,6 +104,8 @@ impl<D: Disk> DurableLog<D> {
 }
 
 impl<D: Disk> Log for DurableLog<D> {
+    type Reader = Reader<D>;
+
     fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
         self.latch(|log| if records.is_empty() { Ok(()) } else { log.add(records) })
     }
@@ -132,16 +128,14 @@ impl<D: Disk> Log for DurableLog<D> {
         })
     }
 
-    fn read(
-        &mut self,
-        from: Slot,
-        through: Slot,
-        weight_max: usize,
-    ) -> Result<Vec<Entry>, LogError> {
+    fn show(&mut self) -> Result<(), LogError> {
         self.latch(|log| {
             log.extend_chain()?;
-            log.chain.flush()?;
-            log.chain.reader().read(from, through, weight_max)
+            log.chain.flush()
         })
+    }
+
+    fn reader(&self) -> Reader<D> {
+        self.chain.reader().clone()
     }
 }

@@ -11,6 +11,9 @@ use crate::types::{ProposalId, Slot};
 /// appended later a prefix may be found, never a part of a record, never a record behind a lost one.
 /// After an error the log is unusable and says the same error again: a failed sync is never retried.
 pub trait Log {
+    /// See [`Log::reader`].
+    type Reader: LogReader;
+
     /// Adds records behind all that was added before, as one batch: a crash keeps all or none of them.
     ///
     /// # Errors
@@ -30,8 +33,16 @@ pub trait Log {
     /// [`LogError`]; the node must stop.
     fn tidy(&mut self) -> Result<(), LogError>;
 
-    /// Committed entries in order from `from` through at most `through`, as many as are committed and
-    /// fit in `weight_max` (at least one, if there is one).
+    /// Brings what is committed to where its readers find it.
+    ///
+    /// # Errors
+    /// [`LogError`]; the node must stop.
+    fn show(&mut self) -> Result<(), LogError>;
+
+    /// Reads what was shown, from any thread, while the log grows.
+    fn reader(&self) -> Self::Reader;
+
+    /// [`LogReader::read`] of all that is committed.
     ///
     /// # Errors
     /// [`LogError`]; the node must stop.
@@ -40,7 +51,20 @@ pub trait Log {
         from: Slot,
         through: Slot,
         weight_max: usize,
-    ) -> Result<Vec<Entry>, LogError>;
+    ) -> Result<Vec<Entry>, LogError> {
+        self.show()?;
+        self.reader().read(from, through, weight_max)
+    }
+}
+
+/// The committed entries of a log.
+pub trait LogReader {
+    /// Committed entries in order from `from` through at most `through`, as many as can be read and
+    /// fit in `weight_max` (at least one, if there is one).
+    ///
+    /// # Errors
+    /// [`LogError`] if the disk does not give what was written; the node must stop.
+    fn read(&self, from: Slot, through: Slot, weight_max: usize) -> Result<Vec<Entry>, LogError>;
 }
 
 /// What an opened log holds.

@@ -24,7 +24,7 @@ pub use chain::Reader;
 pub use disk::{Disk, DiskFile, read_file, write_file};
 pub use durable::DurableLog;
 pub use error::{LogError, next_step};
-pub use log::{Log, Recovered};
+pub use log::{Log, LogReader, Recovered};
 pub use memory::{MemoryDisk, MemoryFile};
 pub use real::{RealDisk, replace};
 pub use recovery::{LOG_FORMAT, inspect};

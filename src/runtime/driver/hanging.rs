@@ -13,7 +13,7 @@ use crate::runtime::disk::Disk;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::narrate::Narrator;
 use crate::runtime::publish::Publisher;
-use crate::storage::{Log, LogError, MemoryDisk};
+use crate::storage::{Log, LogError, LogReader, MemoryDisk};
 use crate::transport::{Identity, Transport, TransportConfig};
 use crate::types::{Position, Round, Slot};
 
@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Hanging(Receiver<()>);
 
 impl Log for Hanging {
+    type Reader = Empty;
+
     fn append(&mut self, _: &[Record]) -> Result<(), LogError> {
         Ok(())
     }
@@ -37,7 +39,20 @@ impl Log for Hanging {
         Ok(())
     }
 
-    fn read(&mut self, _: Slot, _: Slot, _: usize) -> Result<Vec<Entry>, LogError> {
+    fn show(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn reader(&self) -> Empty {
+        Empty
+    }
+}
+
+/// What can be read of it.
+struct Empty;
+
+impl LogReader for Empty {
+    fn read(&self, _: Slot, _: Slot, _: usize) -> Result<Vec<Entry>, LogError> {
         Ok(Vec::new())
     }
 }
