@@ -55,12 +55,21 @@ impl Engine {
                 }
             }
             Arrival::HeartBeat(HeartBeat { peers, log }) => {
-                self.step_peers(now, peers::Input::Beat { from, beat: peers }, turn);
+                let is_leaving = peers.leaving;
+                let beat = peers::Input::Beat { from, beat: peers };
                 let said = match log {
                     Some(beat) => consensus::Input::Beat { from, beat },
                     None => consensus::Input::Heard(from),
                 };
-                self.step_formed(now, from, said, turn);
+                // Nobody lives who was heard before saying good-bye; and a cluster that a heartbeat forms
+                // takes in what it says of the log.
+                if is_leaving {
+                    self.step_formed(now, from, said, turn);
+                    self.step_peers(now, beat, turn);
+                } else {
+                    self.step_peers(now, beat, turn);
+                    self.step_formed(now, from, said, turn);
+                }
             }
             Arrival::Consensus(message) => {
                 self.step_peers(now, peers::Input::Heard(from), turn);

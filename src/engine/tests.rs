@@ -8,7 +8,7 @@ use super::*;
 use crate::consensus::{self, EpochConfig, Proposal, State};
 use crate::limits;
 use crate::peers::NodeStatus;
-use crate::types::{Epoch, MessageId, NodeId, Position, ProposalId, Slot, Time, Value};
+use crate::types::{Epoch, MessageId, NodeId, Position, ProposalId, Round, Slot, Time, Value};
 use crate::wire::{HeartBeat, Message, MessageType, Payload};
 use net::Net;
 
@@ -157,6 +157,20 @@ fn who_leaves_is_offline_at_once() {
     net.input(2, Input::Leave);
     net.kill(2);
     assert_eq!(net.statuses(1), [(id(2), NodeStatus::Offline)]);
+}
+
+#[test]
+fn a_proposer_that_leaves_is_followed_at_once() {
+    let mut net = Net::linked(3);
+    let log = |net: &Net, node| net.engines[&id(node)].status(net.now).log;
+    let proposer = (1..=3).find(|node| log(&net, *node).leading).expect("one of them leads");
+    net.input(proposer, Input::Leave);
+    net.kill(proposer);
+    net.pass(SUSPECT_AFTER / 4);
+    for node in (1..=3).filter(|node| *node != proposer) {
+        let log = log(&net, node);
+        assert_eq!((log.round > Round(0), log.led), (true, true), "as {node} sees it");
+    }
 }
 
 #[test]
