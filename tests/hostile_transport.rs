@@ -31,7 +31,7 @@ struct Node {
 
 impl Node {
     fn start() -> Self {
-        Self::start_with(|config| config.handshake_deadline = Duration::from_millis(500))
+        Self::start_with(|config| config.handshake_deadline = 3 * PATIENCE)
     }
 
     fn start_with(change: impl FnOnce(&mut TransportConfig)) -> Self {

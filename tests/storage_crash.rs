@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use quorate::consensus::{Content, Entry, Kind, Proposal, Record, State};
 use quorate::storage::{
-    Disk, DiskFile, DurableLog, Log, LogError, LogReader, MemoryDisk, RealDisk, Recovered, Settings,
-    inspect, read_file,
+    Disk, DiskFile, DurableLog, Log, LogError, LogReader, MemoryDisk, RealDisk, Recovered,
+    Settings, inspect, read_file,
 };
 use quorate::types::{Epoch, NodeId, Position, ProposalId, Round, Slot, Value};
 use scribe::{Scribe, bare, final_entries, open, small, written};

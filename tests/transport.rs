@@ -1,5 +1,6 @@
 //! Two and three transports on loopback: they meet, keep one link, pass messages, part and return.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use quorate::storage::{RealDisk, count_start};
 use quorate::transport::{Identity, Incoming, SendError, StartError, Transport, TransportConfig};
 use quorate::types::{Epoch, MessageId, NodeId, Round};
 use quorate::wire::{HeartBeat, Payload};
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 
 /// No test waits longer for anything.
@@ -113,12 +115,17 @@ impl Node {
 }
 
 /// A port that was free a moment ago, for nodes that must be listed before they start.
-async fn free_port() -> u16 {
-    let node_dir = dir();
-    let node = start(node_dir.path(), config(0, &[]));
-    let port = node.port();
-    node.transport.close(PATIENCE).await;
-    port
+/// A port that nobody else can have.
+fn held_port() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+fn start_on(listener: TcpListener, dir: &Path, config: TransportConfig) -> Node {
+    let (told, inbox) = mpsc::channel(64);
+    let transport = Transport::start_on(listener, identity(dir), config, told).unwrap();
+    Node { transport, inbox }
 }
 
 fn data(text: &str) -> Payload {
@@ -155,8 +162,8 @@ async fn two_nodes_meet_and_pass_messages() {
 #[tokio::test]
 async fn an_own_address_in_the_list_is_recognised() {
     let node_dir = dir();
-    let port = free_port().await;
-    let mut node = start(node_dir.path(), config(port, &[port]));
+    let (listener, port) = held_port();
+    let mut node = start_on(listener, node_dir.path(), config(port, &[port]));
     assert_eq!(node.next().await, Incoming::Met { listed: 0, node: node.id() });
     assert!(node.transport.status().links.is_empty());
 }
@@ -179,9 +186,9 @@ async fn hear(one: &Node, other: &mut Node) {
 async fn nodes_that_dial_each_other_at_once_keep_one_link() {
     for _ in 0..10 {
         let (a_dir, b_dir) = (dir(), dir());
-        let (a_port, b_port) = (free_port().await, free_port().await);
-        let mut a = start(a_dir.path(), config(a_port, &[a_port, b_port]));
-        let mut b = start(b_dir.path(), config(b_port, &[a_port, b_port]));
+        let ((a_listener, a_port), (b_listener, b_port)) = (held_port(), held_port());
+        let mut a = start_on(a_listener, a_dir.path(), config(a_port, &[a_port, b_port]));
+        let mut b = start_on(b_listener, b_dir.path(), config(b_port, &[a_port, b_port]));
         let (a_id, b_id) = (a.id(), b.id());
         hear(&a, &mut b).await;
         hear(&b, &mut a).await;
@@ -282,7 +289,11 @@ async fn nothing_stands_against_a_peer_that_came_by_itself() {
 #[tokio::test]
 async fn nothing_stands_against_an_address_that_is_listed_no_more() {
     let node_dir = dir();
-    let mut node = start(node_dir.path(), config(0, &[free_port().await]));
+    // Bound, and nobody listens.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    let mut node = start(node_dir.path(), config(0, &[port]));
     until_obstacles(&node, true).await;
     node.transport.relist(Vec::new(), Duration::from_millis(20), Duration::from_millis(100));
     until_obstacles(&node, false).await;

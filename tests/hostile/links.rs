@@ -137,7 +137,8 @@ fn strangers_with_a_key_harm_nobody() {
         let peer = Attacker::stranger(301);
         let mut wire = peer.link(port).up();
         let forged = Position { slot: Slot(9_999), hash: quorate::types::Digest::new([6; 32]) };
-        for round in 0..200 {
+        // A node whose disk is slow for a moment changes the round by itself, but not as far.
+        for round in 10_000..10_200 {
             let round = Round(round);
             let vote = Vote::new(round, forged, forged);
             wire.send(&peer.says(Body::Vote(vote)));
@@ -155,7 +156,8 @@ fn strangers_with_a_key_harm_nobody() {
         let id = peer.id().to_string();
         machines.processes[0].line("node.unknown", |line| line["id"] == id);
         let heard = count_lines(machines, 0, "message.received", |_| true);
-        let rounds = count_lines(machines, 0, "round.changed", |line| line["round"] != 0);
+        let rounds =
+            count_lines(machines, 0, "round.changed", |line| line["round"].as_u64() > Some(1_000));
         assert_eq!((heard, rounds), (0, 0));
         let lines = count_lines(machines, 0, "node.unknown", |line| line["id"] == id);
         assert_eq!(lines, 1);
@@ -172,8 +174,9 @@ fn strangers_with_a_key_harm_nobody() {
                 (peer, wire)
             })
             .collect();
+        // The tenth is told, then the hundredth; and where this takes long, those that came first are let go.
         let line = machines.processes[0].line("connection.refused", |line| {
-            line["code"] == "full" && line["suppressed"].as_u64() > Some(80)
+            line["code"] == "full" && line["suppressed"].as_u64() >= Some(8)
         });
         let lines = count_lines(machines, 0, "node.unknown", |_| true);
         assert!(lines <= 140, "{lines} lines of 300 strangers");

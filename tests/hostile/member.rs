@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 
 use crate::attacker::{Attacker, number};
 use crate::is_long;
-use crate::process::Machines;
+use crate::process::{Machines, eventually};
 use crate::siege::{KIB, MIB, Siege, commit, commit_value, count_lines};
 
 /// What one link may cost: the longest frame in its read buffer, which grows by doubling, the message
@@ -198,17 +198,18 @@ fn a_member_that_lies_stops_nobody() {
             wire.json(submit(&value).as_bytes());
             wire.closed();
         }
-        // Whoever leads places it.
-        let wires: Vec<_> = (0..2)
-            .map(|at| {
-                let mut wire = liar.link(machines.ports[at]).up();
-                wire.json(submit(r"a\u0000\u001b[31m\r\nvalue.committed slot=1").as_bytes());
+        // Whoever leads places it, and perhaps nobody does just now.
+        let submitted = submit(r"a\u0000\u001b[31m\r\nvalue.committed slot=1");
+        let mut wires: Vec<_> = (0..2).map(|at| liar.link(machines.ports[at]).up()).collect();
+        eventually("it is placed", || {
+            for wire in &mut wires {
+                wire.json(submitted.as_bytes());
                 wire.settled(&liar);
-                wire
-            })
-            .collect();
+            }
+            let is_it = |line: &Json| line["value"] == "a\0\u{1b}[31m\r\nvalue.committed slot=1";
+            (count_lines(machines, 0, "value.committed", is_it) > 0).then_some(())
+        });
         let process = &mut machines.processes[0];
-        process.line("value.committed", |line| line["value"] == "a\0\u{1b}[31m\r\nvalue.committed slot=1");
         assert!(process.raw.iter().all(|raw| !raw.chars().any(char::is_control)));
         drop(wires);
         process.line("link.down", |line| {

@@ -59,7 +59,7 @@ async fn a_stranger_that_never_comes_to_the_end_of_a_frame_is_let_go() {
 
 #[tokio::test]
 async fn a_handshake_ends_in_time_though_no_more_links_are_heard_of() {
-    let node = Node::start();
+    let node = Node::start_with(|config| config.handshake_deadline = Duration::from_secs(3));
     let mut crowd = Vec::new();
     // The inbox takes 64, and then the one task that decides about links waits.
     for seed in 0..70 {

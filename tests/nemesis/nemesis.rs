@@ -25,7 +25,7 @@ pub(crate) const RECOVERY_MAX: Duration = limits::LINK_SILENCE_MAX
     .saturating_add(SUSPECT_AFTER.saturating_mul(60));
 
 /// How long a node may take to notice that its disk fails while values come.
-const NOTICE_MAX: Duration = Duration::from_secs(20);
+const NOTICE_MAX: Duration = Duration::from_secs(60);
 
 /// What a node ends with when its disk refuses.
 const EXIT_STORAGE: i32 = 8;

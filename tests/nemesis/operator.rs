@@ -36,11 +36,16 @@ fn propose(cluster: &Cluster, number: u64) -> Option<Slot> {
     }
 }
 
-/// Waits until it has ended by itself; the code, and what it said in the end.
-fn end(cluster: &mut Cluster) -> (Option<i32>, String) {
-    let (code, text) = eventually("the node ends", || cluster.ended(0));
+/// If it has ended by itself, the code, and what it said in the end.
+fn ended(cluster: &mut Cluster) -> Option<(Option<i32>, String)> {
+    let (code, text) = cluster.ended(0)?;
     let from = text.find("node.failed").unwrap_or_else(|| panic!("no error is told:\n{text}"));
-    (code, text[from..].to_owned())
+    Some((code, text[from..].to_owned()))
+}
+
+/// Waits until it has ended by itself.
+fn end(cluster: &mut Cluster) -> (Option<i32>, String) {
+    eventually("the node ends", || ended(cluster))
 }
 
 /// Runs the program to its end, with these arguments.
@@ -56,10 +61,13 @@ fn text(bytes: &[u8]) -> String {
 fn a_full_disk_ends_the_node_and_every_start_until_there_is_room() {
     let mut cluster = Cluster::start(1, Net::proxies(1, 0), true);
     let Some(small) = &cluster.small else { return };
-    let first = propose(&cluster, 0).expect("a cluster of one decides");
+    let first = eventually("it decides", || propose(&cluster, 0));
     small.fill();
-    let acknowledged: Vec<Slot> = (1..).map_while(|number| propose(&cluster, number)).collect();
-    let (code, told) = end(&mut cluster);
+    let (mut numbers, mut last) = (1.., first);
+    let (code, told) = eventually("the node ends", || {
+        last = numbers.next().and_then(|number| propose(&cluster, number)).unwrap_or(last);
+        ended(&mut cluster)
+    });
     assert_eq!(code, Some(8), "{told}");
     let writes = ["cannot write", "cannot grow"].iter().any(|what| told.contains(what));
     assert!(writes && told.contains("/n1/"), "{told}");
@@ -75,7 +83,6 @@ fn a_full_disk_ends_the_node_and_every_start_until_there_is_room() {
 
     cluster.small.as_ref().expect("it was there").clear();
     cluster.restart(0);
-    let last = acknowledged.last().copied().unwrap_or(first);
     let status = eventually("its status", || cluster.status(0));
     assert!(status.committed.slot >= last, "{last} was acknowledged: {status:?}");
     assert!(eventually("it decides again", || propose(&cluster, 1_000_000)) > last);
@@ -85,7 +92,7 @@ fn a_full_disk_ends_the_node_and_every_start_until_there_is_room() {
 #[test]
 fn a_failed_sync_ends_the_node_with_a_sentence_at_work_and_at_its_start() {
     let Some(mut cluster) = lone() else { return };
-    let last = propose(&cluster, 0).expect("a cluster of one decides");
+    let last = eventually("it decides", || propose(&cluster, 0));
     cluster.order(0, Orders { sync_error: EIO, ..Orders::default() });
     assert_eq!(propose(&cluster, 1), None, "it is not durable");
     let (code, told) = end(&mut cluster);
