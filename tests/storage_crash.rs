@@ -415,6 +415,7 @@ fn a_real_directory_serves_one_process_and_many_readers() {
                     assert!(entry.follows(seen));
                     seen = entry.position();
                 }
+                std::thread::yield_now();
             }
         });
         for _ in 0..300 {

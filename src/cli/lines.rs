@@ -214,8 +214,11 @@ mod tests {
         assert_eq!(read.recv().unwrap().len(), WAITING_MAX);
         assert_eq!(missed.recv().unwrap(), 7);
         lines.put(b"last\n");
+        let began = Instant::now();
         drop(rest);
-        assert_eq!(read.try_recv().unwrap(), b"last\n");
+        let is_in_time = began.elapsed() < LAST_LINES;
+        let last = if is_in_time { read.try_recv().unwrap() } else { read.recv().unwrap() };
+        assert_eq!(last, b"last\n");
     }
 
     #[test]

@@ -144,9 +144,10 @@ mod tests {
         let mut alarm = Alarm::new().unwrap();
         let [soon, later, never] = [20, 40, 3_600_000].map(Duration::from_millis);
         for (first, then) in [(soon, later), (never, soon), (never, later)] {
-            alarm.set(Instant::now() + first);
+            let replaced = Instant::now() + first;
+            alarm.set(replaced);
             let early = tokio::time::timeout(Duration::from_millis(1), alarm.ring()).await;
-            assert!(early.is_err(), "it waits");
+            assert!(early.is_err() || Instant::now() >= replaced, "it waits");
             let due = Instant::now() + then;
             alarm.set(due);
             tokio::time::timeout(PATIENCE, alarm.ring()).await.expect("it rings");

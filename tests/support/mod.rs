@@ -22,6 +22,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts `n` nodes and waits until all of them are ready.
     pub(crate) async fn start(n: usize) -> Self {
+        Self::start_with(n, |_| ()).await
+    }
+
+    /// The same, of nodes whose settings are changed.
+    pub(crate) async fn start_with(n: usize, change: impl Fn(&mut NodeConfig)) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let listeners: Vec<_> = (0..n)
             .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port of the loopback"))
@@ -29,7 +34,7 @@ impl Cluster {
         let ports: Vec<u16> =
             listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         let address = |port: &u16| Address { host: "127.0.0.1".to_owned(), port: *port };
-        let configs: Vec<_> = (1..)
+        let mut configs: Vec<_> = (1..)
             .zip(&ports)
             .map(|(number, port)| NodeConfig {
                 name: format!("n{number}"),
@@ -39,6 +44,7 @@ impl Cluster {
                 ..NodeConfig::new(directory.path().join(number.to_string()))
             })
             .collect();
+        configs.iter_mut().for_each(change);
         let mut nodes = Vec::new();
         for (config, listener) in configs.iter().zip(listeners) {
             nodes.push(Some(Node::start_on(config.clone(), listener).await.expect("a start")));
