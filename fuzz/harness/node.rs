@@ -222,11 +222,15 @@ impl Host {
             self.may_say(outgoing);
         }
         for serve in serve {
-            let read = self.log.read(serve.from, serve.through, limits::BATCH_BYTES);
-            let entries = read.expect("memory is there");
-            if let Some(first) = entries.first() {
-                let after = first.parent();
-                self.engine.served(serve, after, &entries);
+            let mut next = Some(serve);
+            while let Some(serve) = next.take() {
+                let read = self.log.read(serve.from, serve.through, limits::BATCH_BYTES);
+                let entries = read.expect("memory is there");
+                if let Some(first) = entries.first() {
+                    let (outgoing, more) = self.engine.served(serve, first.parent(), &entries);
+                    self.may_say(&outgoing);
+                    next = more;
+                }
             }
         }
         let mut is_over = false;
