@@ -15,6 +15,7 @@ mod http;
 mod links;
 #[path = "hostile/member.rs"]
 mod member;
+#[expect(dead_code, reason = "others need more of it")]
 #[path = "support/process.rs"]
 mod process;
 #[path = "hostile/siege.rs"]

@@ -79,7 +79,7 @@ fn values_that_cannot_be_are_refused_with_the_bound() {
 
 #[test]
 fn three_processes_agree_send_and_say_when_they_cannot() {
-    let mut machines = Machines::start(3);
+    let mut machines = Machines::patient(3);
     let answer = json(&ask(&machines, 0, &["propose", "blue", "--json"]));
     assert_eq!(answer["slot"], 1);
     for process in &mut machines.processes {

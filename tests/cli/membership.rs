@@ -2,23 +2,18 @@
 
 use serde_json::Value as Json;
 
-use crate::process::{Machines, Process, free_ports};
+use crate::process::{Machines, Process};
 use crate::said::{all_words, ask, fails, json};
 
 #[test]
 fn different_lists_are_told_by_both_sides() {
-    let directory = tempfile::tempdir().unwrap();
-    let ports = free_ports(3);
-    let list = |count: usize| {
-        let list: Vec<_> = ports[..count].iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        list.join(",")
-    };
-    let start = |at: usize, listed: usize| {
-        let (name, port) = (format!("n{}", at + 1), ports[at].to_string());
-        let arguments = ["--name", &name, "--port", &port, "--peers", &list(listed)];
-        Process::start(&directory.path().join(&name), &arguments)
-    };
-    let (mut short, _second, mut long) = (start(0, 2), start(1, 3), start(2, 3));
+    let mut machines = Machines::start_by(3, &[], |machines, at| {
+        let (name, port) = (format!("n{}", at + 1), machines.ports[at].to_string());
+        let list = machines.list_of([2, 3, 3][at]);
+        let arguments = ["--name", &name, "--port", &port, "--peers", &list];
+        Process::start(&machines.data(at), &arguments)
+    });
+    let [short, _, long] = &mut machines.processes[..] else { panic!("there are three") };
     let told = short.line("lists.differ", |line| line["peer"] == "n3");
     assert!(told["hint"].as_str().unwrap().contains("the same --peers"), "{told}");
     long.line("lists.differ", |line| line["peer"] == "n1");
@@ -27,15 +22,11 @@ fn different_lists_are_told_by_both_sides() {
 
 #[test]
 fn another_cluster_is_refused_by_name() {
-    let directory = tempfile::tempdir().unwrap();
-    let ports = free_ports(2);
-    let list = format!("127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]);
-    let start = |at: usize, cluster: &str| {
-        let port = ports[at].to_string();
-        let arguments = ["--cluster", cluster, "--port", &port, "--peers", &list];
-        Process::start(&directory.path().join(cluster), &arguments)
-    };
-    let (mut red, _blue) = (start(0, "red"), start(1, "blue"));
+    let mut machines = Machines::start_by(2, &[], |machines, at| {
+        let (cluster, port) = (["red", "blue"][at], machines.ports[at].to_string());
+        let arguments = ["--cluster", cluster, "--port", &port, "--peers", &machines.list()];
+        Process::start(&machines.data(at), &arguments)
+    });
     let refused = |line: &Json| {
         ["dial.failed", "connection.refused"].contains(&line["event"].as_str().unwrap_or(""))
     };
@@ -43,15 +34,15 @@ fn another_cluster_is_refused_by_name() {
         let reason = line["reason"].as_str().unwrap_or("");
         refused(line) && reason.contains("\"red\"") && reason.contains("\"blue\"")
     };
-    let told = red.any_line(both);
+    let told = machines.processes[0].any_line(both);
     assert!(told["reason"].as_str().unwrap().contains("--cluster"), "{told}");
 }
 
 #[test]
 fn a_copied_directory_beside_its_original_stops_one_of_the_two() {
-    let mut machines = Machines::start(3);
+    // What it says while it is copied, the copy would be older than: it has no cause to say anything.
+    let mut machines = Machines::patient(3);
     assert_eq!(ask(&machines, 0, &["propose", "before"]).code, 0);
-    // What it says while it is copied, the copy would be older than.
     machines.processes[1].line("value.committed", |line| line["value"] == "before");
 
     let copy = machines.directory.path().join("copy");

@@ -22,7 +22,7 @@ fn watch(arguments: &[&str]) -> (Child, std::io::Lines<BufReader<ChildStdout>>) 
 
 #[test]
 fn what_happens_is_shown_as_it_happens_in_both_forms() {
-    let mut machines = Machines::start(3);
+    let mut machines = Machines::patient(3);
     let admin = machines.admins[0].clone();
     let (mut plain, mut lines) = watch(&["--admin", &admin]);
     let (mut in_json, mut json_lines) = watch(&["--json", "--admin", &admin]);

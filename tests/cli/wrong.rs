@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 
-use crate::process::{Machines, Process, free_ports, program};
+use crate::process::{Machines, free_ports, program};
 use crate::said::{ask, fails, file, json, lone, node, signal};
 
 #[test]
@@ -127,29 +127,17 @@ fn a_misspelled_command_is_told_with_the_right_one() {
 #[cfg(unix)]
 #[test]
 fn what_is_not_decided_in_time_is_unknown_and_may_be_asked_again() {
-    let directory = tempfile::tempdir().unwrap();
     // Who is stopped for a while must not be called away, or the answer would be another.
-    let patient = file(directory.path(), "patient.toml", b"suspect_after = \"60s\"\n");
-    let ports = free_ports(3);
-    let list: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-    let mut processes: Vec<_> = (0..3)
-        .map(|at| {
-            let (port, name) = (ports[at].to_string(), format!("n{}", at + 1));
-            let arguments = ["--port", &port, "--peers", &list.join(","), "--config", &patient];
-            Process::start(&directory.path().join(name), &arguments)
-        })
-        .collect();
-    let admin = processes[0].admin().expect("its port was free a moment ago");
-    let ask = |arguments: &[&str]| node(&[arguments, &["--admin", &admin]].concat());
-    processes[0].line("quorum.formed", |_| true);
+    let machines = Machines::patient(3);
+    let ask = |arguments: &[&str]| ask(&machines, 0, arguments);
     assert_eq!(ask(&["propose", "before"]).code, 0);
-    for process in &processes[1..] {
+    for process in &machines.processes[1..] {
         signal(&process.child, "-STOP");
     }
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     let request = ["propose", "blue", "--request-id", id, "--timeout"];
     let said = ask(&[&request[..], &["200ms"]].concat());
-    for process in &processes[1..] {
+    for process in &machines.processes[1..] {
         signal(&process.child, "-CONT");
     }
     fails(&said, 4, "not decided within 200ms");

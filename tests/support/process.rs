@@ -150,27 +150,48 @@ pub(crate) struct Machines {
     pub(crate) admins: Vec<String>,
     pub(crate) ports: Vec<u16>,
     pub(crate) directory: TempDir,
+    /// What each is told beside its place.
+    more: &'static [&'static str],
 }
 
 impl Machines {
-    /// Starts them and waits until the cluster is formed. Once more from the start, with other ports,
-    /// if another process takes one in between.
+    /// Starts them and waits until the cluster is formed.
     pub(crate) fn start(count: usize) -> Self {
+        Self::formed(count, &[])
+    }
+
+    /// The same, of nodes that suspect nobody of being dead who is only slow.
+    pub(crate) fn patient(count: usize) -> Self {
+        Self::formed(count, &["--suspect-after", "60s"])
+    }
+
+    fn formed(count: usize, more: &'static [&'static str]) -> Self {
+        let mut machines = Self::start_by(count, more, Self::process);
+        for process in &mut machines.processes {
+            process.line("epoch.formed", |_| true);
+        }
+        machines
+    }
+
+    /// Starts each by `start`. Once more from the start, with other ports, if another process takes one in between.
+    pub(crate) fn start_by(
+        count: usize,
+        more: &'static [&'static str],
+        start: impl Fn(&Self, usize) -> Process,
+    ) -> Self {
         loop {
             let mut machines = Self {
                 processes: Vec::new(),
                 admins: Vec::new(),
                 ports: free_ports(count),
                 directory: tempfile::tempdir().expect("a temporary directory"),
+                more,
             };
-            machines.processes = (0..count).map(|at| machines.process(at)).collect();
+            machines.processes = (0..count).map(|at| start(&machines, at)).collect();
             let admins: Option<Vec<_>> =
                 machines.processes.iter_mut().map(Process::admin).collect();
             let Some(admins) = admins else { continue };
             machines.admins = admins;
-            for process in &mut machines.processes {
-                process.line("epoch.formed", |_| true);
-            }
             return machines;
         }
     }
@@ -182,7 +203,13 @@ impl Machines {
 
     /// The list of all of them.
     pub(crate) fn list(&self) -> String {
-        let list: Vec<_> = self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        self.list_of(self.ports.len())
+    }
+
+    /// The list of the first of them.
+    pub(crate) fn list_of(&self, count: usize) -> String {
+        let ports = &self.ports[..count];
+        let list: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         list.join(",")
     }
 
@@ -196,6 +223,7 @@ impl Machines {
 
     fn process(&self, at: usize) -> Process {
         let (port, name) = (self.ports[at].to_string(), format!("n{}", at + 1));
-        Process::start(&self.data(at), &["--port", &port, "--peers", &self.list(), "--name", &name])
+        let arguments = ["--port", &port, "--peers", &self.list(), "--name", &name];
+        Process::start(&self.data(at), &[&arguments, self.more].concat())
     }
 }
