@@ -9,6 +9,8 @@ mod following;
 mod host;
 #[path = "clients/language.rs"]
 mod language;
+#[path = "support/nobody.rs"]
+mod nobody;
 #[path = "clients/peer.rs"]
 mod peer;
 #[path = "support/process.rs"]

@@ -14,6 +14,8 @@ mod files;
 mod handbook;
 #[path = "deploy/image.rs"]
 mod image;
+#[path = "support/nobody.rs"]
+mod nobody;
 #[path = "deploy/notify.rs"]
 mod notify;
 #[expect(dead_code, reason = "others need more of it")]

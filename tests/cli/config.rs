@@ -128,6 +128,7 @@ mod reload {
 
     use serde_json::Value as Json;
 
+    use crate::nobody::Nobody;
     use crate::process::{Process, free_ports};
     use crate::said::signal;
 
@@ -155,38 +156,37 @@ mod reload {
     #[test]
     fn other_levels_and_addresses_take_effect_without_a_restart() {
         let directory = tempfile::tempdir().unwrap();
-        let ports = free_ports(5);
-        let list = |ports: &[u16]| {
-            let list: Vec<_> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
-            format!("peers = [{}]\n", list.join(", "))
+        let own = free_ports(1)[0];
+        // Held until the other one takes them.
+        let [at_first, behind, never] = [(); 3].map(|()| Nobody::new());
+        let listed = |other: &Nobody| {
+            let list = format!("peers = [\"127.0.0.1:{own}\", \"{}\"]\n", other.address);
+            format!("port = {own}\nname = \"n1\"\n{list}")
         };
-        let first = format!("port = {}\nname = \"n1\"\n{}", ports[0], list(&ports[..2]));
+        let first = listed(&at_first);
         let mut node = Reloaded::start(directory.path(), &first);
         // Nobody has been met: the list still says who belongs.
-        let moved = format!("port = {}\nname = \"n1\"\n{}", ports[0], list(&[ports[0], ports[2]]));
+        let moved = listed(&behind);
         node.hang_up(&moved);
         let told = node.process.line("config.refused", |_| true);
         assert!(told["what"].as_str().unwrap().contains("not formed yet"), "{told}");
         assert_eq!(told["place"], format!("{}:3", node.path.display()));
 
-        let second_at = |port: u16| {
-            let (port, peers) =
-                (port.to_string(), format!("127.0.0.1:{},127.0.0.1:{port}", ports[0]));
-            let arguments = ["--port", &port, "--peers", &peers, "--name", "n2"];
+        let second_at = |place: Nobody, peers: &str| {
+            let port = place.address.rsplit(':').next().unwrap().to_owned();
+            drop(place);
+            let arguments = ["--port", &port, "--peers", peers, "--name", "n2"];
             Process::start(&directory.path().join("second"), &arguments)
         };
-        let mut second = second_at(ports[1]);
+        let both = format!("127.0.0.1:{own},{}", at_first.address);
+        let mut second = second_at(at_first, &both);
         node.process.line("epoch.formed", |_| true);
         // Before that, another list would be another cluster to it.
         second.line("epoch.formed", |_| true);
         second.kill();
 
         // The other one moves to a port that its list does not give away, and never dials.
-        let mut second = {
-            let (port, peers) = (ports[2].to_string(), format!("127.0.0.1:{}", ports[3]));
-            let arguments = ["--port", &port, "--peers", &peers, "--name", "n2"];
-            Process::start(&directory.path().join("second"), &arguments)
-        };
+        let mut second = second_at(behind, &never.address);
         second.line("node.listening", |_| true);
         node.hang_up(&format!("{moved}log_level = \"debug\"\nredial_max = \"1s\"\n"));
         let told = node.process.line("config.reloaded", |_| true);

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::nobody::Nobody;
 use crate::process::{Machines, free_ports};
 use crate::said::{Said, fails, lone, node};
 
@@ -171,8 +172,9 @@ fn before_a_node_runs_its_peers_are_seen_to_dial_it_and_a_copy_is_found_out() {
     let twice = format!("127.0.0.1:{0},localhost:{0}", machines.ports[1]);
     let said = doctor(&["--port", "0", "--peers", &twice, "--data-dir", "none", "--wait", "0s"]);
     finds(&said, &format!("peer localhost:{}", machines.ports[1]), "failed", "leads to n2, as ");
-    let nobody = format!("127.0.0.1:{}", free_ports(1)[0]);
-    let said = doctor(&["--port", "0", "--peers", &nobody, "--data-dir", "none"]);
+    let nobody = Nobody::new();
+    let nobody = nobody.address.as_str();
+    let said = doctor(&["--port", "0", "--peers", nobody, "--data-dir", "none"]);
     assert_eq!(said.code, 0, "{said:?}");
     finds(&said, &format!("peer {nobody}"), "warning", "nobody listens there");
     let said = doctor(&["--port", "0", "--peers", "no-such-host.invalid:1", "--data-dir", "none"]);

@@ -1,5 +1,7 @@
 //! The program as people use it: what it takes, what it says, and the code it ends with.
 
+#[path = "../support/nobody.rs"]
+mod nobody;
 #[path = "../support/process.rs"]
 mod process;
 

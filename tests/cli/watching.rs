@@ -5,7 +5,8 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::Value as Json;
 
-use crate::process::{Machines, eventually, free_ports, program};
+use crate::nobody::Nobody;
+use crate::process::{Machines, eventually, program};
 use crate::said::{fails, file, json, lone, node};
 
 /// A watcher, from the moment it is told where it begins.
@@ -96,7 +97,8 @@ fn a_token_is_shown_where_one_is_wanted_by_every_command() {
         assert_eq!(with(command, &token).code, 0, "{command:?}");
     }
     fails(&with(&["status"], &other), 3, "token");
-    let both = format!("127.0.0.1:{},{admin}", free_ports(1)[0]);
+    let nobody = Nobody::new();
+    let both = format!("{},{admin}", nobody.address);
     let said = node(&["status", "--admin", &both, "--token-file", &other]);
     fails(&said, 3, "the token shown is not this node's");
     assert!(said.err.contains(&format!("where: {admin}")), "{said:?}");

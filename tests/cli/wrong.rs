@@ -4,7 +4,8 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 
-use crate::process::{Machines, free_ports, program};
+use crate::nobody::Nobody;
+use crate::process::{Machines, program};
 use crate::said::{ask, fails, file, json, lone, node, signal};
 
 #[test]
@@ -100,8 +101,8 @@ fn why_a_node_ends_is_one_more_line_to_whoever_reads_lines() {
 
 #[test]
 fn nodes_that_do_not_answer_are_all_named() {
-    let ports = free_ports(2);
-    let admins: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let nobodies = [Nobody::new(), Nobody::new()];
+    let admins = nobodies.each_ref().map(|nobody| nobody.address.as_str());
     let said = node(&["status", "--admin", &admins.join(",")]);
     fails(&said, 5, "2 of 2 nodes do not answer");
     assert!(said.err.contains(&format!("where: {}", admins.join(", "))), "{said:?}");

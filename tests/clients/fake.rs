@@ -1,10 +1,8 @@
 //! An HTTP server that does to a client what a node that fails might do.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, sync_channel};
-
-use socket2::{Domain, Socket, Type};
 
 use crate::process::PATIENCE;
 
@@ -53,22 +51,6 @@ impl Fake {
     /// The next request that came.
     pub(crate) fn request(&self) -> String {
         self.requests.recv_timeout(PATIENCE).expect("a request")
-    }
-}
-
-/// An address at which nobody listens, for as long as this lives: its port is taken, so that no other test
-/// gets it meanwhile.
-pub(crate) struct Nobody {
-    pub(crate) address: String,
-    _socket: Socket,
-}
-
-impl Nobody {
-    pub(crate) fn new() -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
-        let address = socket.local_addr().expect("it is bound").as_socket().expect("of IP");
-        Self { address: address.to_string(), _socket: socket }
     }
 }
 

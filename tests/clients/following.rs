@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::fake::{Fake, Nobody, json as json_answer, stream};
+use crate::fake::{Fake, json as json_answer, stream};
 use crate::language::Language;
+use crate::nobody::Nobody;
 use crate::process::Machines;
 
 #[test]

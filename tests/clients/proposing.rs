@@ -2,8 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::fake::{Deed, Fake, Nobody, json as answer};
+use crate::fake::{Deed, Fake, json as answer};
 use crate::language::Language;
+use crate::nobody::Nobody;
 use crate::process::{Machines, Process, free_ports};
 
 const ID: &str = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";

@@ -1,11 +1,11 @@
 //! `deploy/docker/`: the image, and three containers of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 
 use serde_json::{Value as Json, json};
 
 use crate::files::{at, settings, text, texts, tool, yaml};
+use crate::nobody::Nobody;
 use crate::process::{Process, program};
 
 /// The instructions of the Dockerfile, continued lines joined.
@@ -63,8 +63,8 @@ fn the_health_check_is_good_while_the_node_answers_and_bad_when_it_does_not() {
     assert_eq!(check[0], "/node");
     let directory = tempfile::tempdir().unwrap();
     // One of two: it waits for the other, and is well.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let flags = ["--port", "0", "--peers", &nobody];
+    let nobody = Nobody::new();
+    let flags = ["--port", "0", "--peers", &nobody.address];
     let mut process = Process::start(directory.path(), &flags);
     let admin = process.admin().expect("no port was asked for");
     let port = admin.rsplit(':').next().unwrap();

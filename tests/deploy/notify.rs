@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::nobody::Nobody;
 use crate::process::{PATIENCE, Process, eventually, program};
 
 /// A supervisor: it starts nodes and hears what they say of themselves.
@@ -95,14 +96,14 @@ fn address(process: &mut Process, event: &str) -> String {
 #[test]
 fn a_node_is_ready_when_it_listens_and_does_not_wait_for_a_quorum() {
     let supervisor = Supervisor::new();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let mut process = supervisor.start(&["--peers", &nobody]);
+    let nobody = Nobody::new();
+    let mut process = supervisor.start(&["--peers", &nobody.address]);
     supervisor.hear(is("READY=1"));
     for event in ["node.listening", "admin.listening"] {
         TcpStream::connect(address(&mut process, event)).expect("somebody listens");
     }
     let state = supervisor.hear(|line| line.starts_with("STATUS=not formed yet"));
-    assert!(state.contains(&nobody), "{state}");
+    assert!(state.contains(&nobody.address), "{state}");
 }
 
 #[test]
