@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::Value as Json;
 
 use crate::process::{Machines, eventually, program};
-use crate::said::{ask, fails, file, json, lone, node, signal};
+use crate::said::{ask, fails, file, in_time, json, lone, node, signal};
 
 #[test]
 fn a_lone_node_takes_values_and_shows_them_in_every_form() {
@@ -302,16 +302,17 @@ fn members_that_were_not_met_since_the_start_are_shown_by_their_ids() {
 
 #[test]
 fn pings_go_through_the_node_to_each_peer() {
-    let machines = Machines::start(3);
-    let told = json(&ask(&machines, 0, &["ping", "--json"]));
+    let machines = Machines::patient(3);
+    let told = json(&in_time(|| ask(&machines, 0, &["ping", "--json"])));
     assert_eq!((&told["schema"], &told["through"]), (&1.into(), &"n1".into()));
     assert!(told["to_node_ms"]["median"].as_f64().unwrap() > 0.0, "{told}");
+    assert_eq!(told["peers"].as_array().unwrap().len(), 2, "{told}");
     for (peer, name) in told["peers"].as_array().unwrap().iter().zip(["n2", "n3"]) {
         assert_eq!((&peer["sent"], &peer["answered"]), (&4.into(), &4.into()), "{told}");
         assert!(peer["ms"]["min"].as_f64().unwrap() <= peer["ms"]["max"].as_f64().unwrap());
         assert!(told.to_string().contains(name), "{told}");
     }
-    let said = ask(&machines, 0, &["ping", "n3", "--count", "1"]);
+    let said = in_time(|| ask(&machines, 0, &["ping", "n3", "--count", "1"]));
     assert!(
         said.out.contains("through it to n3 and back: ") && said.out.contains("1 of 1"),
         "{said:?}"

@@ -3,12 +3,16 @@
 use serde_json::Value as Json;
 
 use crate::process::Machines;
-use crate::said::{fails, json, node};
+use crate::said::{Said, fails, in_time, json, node};
 
 const SHORT: [&str; 6] = ["--duration", "300ms", "--warm-up", "100ms", "--repeat", "1"];
 
 fn bench(flags: &[&str]) -> Json {
-    json(&node(&[&["bench", "--json"], flags, &SHORT].concat()))
+    json(&measured(&[&["--json"], flags, &SHORT].concat()))
+}
+
+fn measured(flags: &[&str]) -> Said {
+    in_time(|| node(&[&["bench"], flags].concat()))
 }
 
 fn runs(told: &Json) -> &[Json] {
@@ -59,9 +63,9 @@ fn what_is_due_beyond_what_can_be_done_is_accounted_for_and_the_way_back_is_time
 #[test]
 fn the_longest_values_are_proposed_in_frames_that_hold_them() {
     // More than one frame holds. They take long where much else goes on.
-    let load = ["bench", "--json", "--in-flight", "9", "--size", "1048576", "--nodes", "1"];
+    let load = ["--json", "--in-flight", "9", "--size", "1048576", "--nodes", "1"];
     let spans = ["--duration", "3s", "--warm-up", "0s", "--repeat", "1"];
-    let told = json(&node(&[&load[..], &spans].concat()));
+    let told = json(&measured(&[&load[..], &spans].concat()));
     assert!(count(&runs(&told)[0]["commits"]) > 0, "{told}");
 }
 
@@ -148,8 +152,8 @@ fn texts_to_everyone_are_timed_at_own_nodes_and_at_those_that_run() {
         assert!(0 < count(&texts["least"]) && count(&texts["p90"]) <= count(&texts["most"]));
     }
     let machines = Machines::start(3);
-    let flags = ["bench", "--admin", &machines.admins.join(","), "--broadcasts", "2"];
-    let said = node(&[&flags[..], &SHORT].concat());
+    let flags = ["--admin", &machines.admins.join(","), "--broadcasts", "2"];
+    let said = measured(&[&flags[..], &SHORT].concat());
     assert!(said.code == 0 && said.out.contains("text to everyone, 256 B, 2 times"), "{said:?}");
 }
 
@@ -157,8 +161,8 @@ fn texts_to_everyone_are_timed_at_own_nodes_and_at_those_that_run() {
 fn nodes_that_run_already_can_be_measured_by_both_ways() {
     let machines = Machines::start(3);
     let admins = machines.admins.join(",");
-    let flags = ["bench", "--admin", &admins, "--via", "frames,http", "--in-flight", "6"];
-    let said = node(&[&flags[..], &SHORT].concat());
+    let flags = ["--admin", &admins, "--via", "frames,http", "--in-flight", "6"];
+    let said = measured(&[&flags[..], &SHORT].concat());
     assert_eq!(said.code, 0, "{said:?}");
     for part in [
         "floor ",

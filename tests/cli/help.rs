@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::process::{Machines, eventually, program};
-use crate::said::{fails, json, node, signal};
+use crate::said::{fails, in_time, json, node, run, signal};
 
 /// Every command, as typed; the first is none.
 const COMMANDS: [&[&str]; 20] = [
@@ -120,8 +120,8 @@ fn every_example_of_the_help_runs_as_printed() {
                     && !line.contains("watch --from")
                     || line == "node bench";
             if !is_endless {
-                let done = shell(directory.path(), &line, admin_port).output().unwrap();
-                assert!(done.status.success(), "{line}: {done:?}");
+                let said = in_time(|| run(&mut shell(directory.path(), &line, admin_port)));
+                assert_eq!(said.code, 0, "{line}: {said:?}");
                 continue;
             }
             let line = format!("exec {line}");

@@ -1,11 +1,11 @@
 //! Runs of the program to their end, and what they said.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 
-use crate::process::{Machines, Process, program};
+use crate::process::{Machines, Process, eventually, program};
 
 /// What a run of the program to its end said.
 #[derive(Debug)]
@@ -17,13 +17,35 @@ pub(crate) struct Said {
 
 /// Runs the program to its end.
 pub(crate) fn node(arguments: &[&str]) -> Said {
-    let mut command = program();
-    let done = command.args(arguments).stdin(Stdio::null()).output().expect("the program runs");
+    run(program().args(arguments).stdin(Stdio::null()))
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Said {
+    let done = command.output().expect("it runs");
     Said {
         code: done.status.code().expect("it ends by itself"),
         out: String::from_utf8(done.stdout).expect("UTF-8"),
         err: String::from_utf8(done.stderr).expect("UTF-8"),
     }
+}
+
+/// What a slow machine makes a sound program say.
+const TOO_SLOW: [(i32, &str); 3] = [
+    (4, "pings were not answered in time"),
+    (10, "nothing was committed in the measured time"),
+    // Who was not heard for a moment is not written to.
+    (10, "a text came to "),
+];
+
+/// Runs it again and again, but not for ever, until it does not fail for want of time.
+#[track_caller]
+pub(crate) fn in_time(run: impl Fn() -> Said) -> Said {
+    eventually("it has time enough", || {
+        let said = run();
+        let is_slow = |(code, what): &(i32, &str)| said.code == *code && said.err.contains(what);
+        (!TOO_SLOW.iter().any(is_slow)).then_some(said)
+    })
 }
 
 /// Writes a file and says how it is named on a command line.
@@ -69,6 +91,6 @@ pub(crate) fn all_words(process: &mut Process) -> String {
 /// Sends a signal to a process of our own.
 #[cfg(unix)]
 pub(crate) fn signal(child: &std::process::Child, name: &str) {
-    let sent = std::process::Command::new("kill").args([name, &child.id().to_string()]).status();
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
     assert!(sent.expect("there is `kill`").success());
 }
