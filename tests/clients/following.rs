@@ -15,7 +15,9 @@ fn a_reader_goes_on_at_another_node_when_its_node_is_killed() {
         let nodes: Vec<_> = admins.iter().map(String::as_str).collect();
         let propose = |nodes: &[&str], value: &str| {
             let outcome = language.answer(nodes, &["propose", value, "--timeout", "60"]);
-            assert_eq!(outcome["outcome"], "committed", "{}: {outcome}", language.name);
+            // A duplicate of its own first attempt, where no answer to that came in time.
+            let told = [&json!("committed"), &json!("duplicate")];
+            assert!(told.contains(&&outcome["outcome"]), "{}: {outcome}", language.name);
             outcome["slot"].as_u64().expect("a slot")
         };
         let before = propose(&nodes, "before");

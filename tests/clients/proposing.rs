@@ -75,10 +75,14 @@ fn an_answer_that_is_lost_is_asked_for_again_under_one_id() {
         let nodes = [lossy.address.as_str(), &machines.admins[1]];
         let propose = ["propose", "once", "--request-id", id, "--timeout", "60"];
         let outcome = language.answer(&nodes, &propose);
-        assert_eq!(outcome["outcome"], "duplicate", "{}: {outcome}", language.name);
+        // A node that has not applied it yet takes it as new, and then sees that very one committed.
+        let told = [&json!("duplicate"), &json!("committed")];
+        assert!(told.contains(&&outcome["outcome"]), "{}: {outcome}", language.name);
 
         let again = language.answer(&[&machines.admins[2]], &propose);
-        assert_eq!(again, outcome, "{}", language.name);
+        for what in ["slot", "request_id"] {
+            assert_eq!(again[what], outcome[what], "{}", language.name);
+        }
         let log = language.run(&[&machines.admins[2]], &["log", "--linearizable"]);
         let slots: Vec<&Json> = log
             .lines
