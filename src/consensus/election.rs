@@ -167,7 +167,6 @@ impl Machine {
             candidate.prepared = true;
             let round = candidate.round;
             self.urgent = true;
-            fx.beat_now = true;
             self.say(fx, To::Everyone, Body::Prepare(Prepare { round }));
         }
     }
@@ -206,6 +205,10 @@ impl Machine {
             return;
         }
         let committed = self.state.committed;
+        if committed.slot > announced.last.slot {
+            // What leads there is about to be synced.
+            return;
+        }
         let says = (round, announced.last, committed);
         if self.said.promise != Some(says) {
             self.said.promise = Some(says);
@@ -247,6 +250,7 @@ impl Machine {
             self.see_round(now, promised);
         }
         self.others.committed(from, refuse.committed);
+        self.urgent |= self.leads_round().is_some();
         self.on_commit(now, fx, from, refuse.committed, None);
     }
 
@@ -325,7 +329,8 @@ impl Machine {
     pub(super) fn tell_suspicion(&mut self, now: Time, fx: &mut Effects) {
         let suspects = self.suspicion(now);
         if self.said.suspects != suspects {
-            let shown = suspects.or(self.said.suspects);
+            // A round that is left behind has nobody to be trusted again.
+            let shown = suspects.or(self.said.suspects.filter(|round| *round == self.view.round));
             self.said.suspects = suspects;
             fx.beat_now = true;
             if let (Some(config), Some(round)) = (self.config(), shown) {

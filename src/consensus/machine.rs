@@ -166,6 +166,8 @@ impl Machine {
         if self.is_out_of_sight(beat.round()) {
             return misbehaved(fx, from, FAR_ROUND);
         }
+        let known = self.others.get(from).and_then(|other| other.beat);
+        let is_first = known.is_none_or(|before| before.life != beat.life);
         match self.others.told(from, beat) {
             Told::News => {}
             Told::Strange => return,
@@ -201,7 +203,7 @@ impl Machine {
             self.count(now, fx, from, round, beat.voted);
             self.note_progress(from, beat.accepted, beat.voted);
         }
-        self.repair(from, beat.accepted, beat.voted);
+        self.repair(now, from, beat.accepted, beat.voted, is_first);
         self.on_commit(now, fx, from, beat.committed, None);
         self.urgent |= beat.suspects.is_some() || !beat.healthy;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::consensus::core::Machine;
 use crate::consensus::proposals::{Load, Queue};
-use crate::consensus::role::{Leading, Progress, Role, contents};
+use crate::consensus::role::{Leading, Offer, Progress, Role, contents};
 use crate::consensus::{
     Body, Content, Effects, Entry, Event, Kind, Outcome, Proposal, Propose, Record, Rejection,
     Submit, To,
@@ -51,7 +51,7 @@ impl Machine {
     /// R4: places what waits, and sends every member what it lacks.
     pub(super) fn drive(&mut self, now: Time, fx: &mut Effects) {
         self.place(now, fx);
-        self.bring_members_in(fx);
+        self.bring_members_in(now, fx);
         self.send_entries(fx);
     }
 
@@ -95,14 +95,14 @@ impl Machine {
     }
 
     /// To a member that has not adopted the round: all that follows its commit, in one piece.
-    fn bring_members_in(&mut self, fx: &mut Effects) {
+    fn bring_members_in(&mut self, now: Time, fx: &mut Effects) {
         let committed = self.state.committed;
         let epoch = self.epoch();
         let Role::Leading(leading) = &mut self.role else { return };
         for (member, progress) in &mut leading.progress {
             let Some(other) = self.others.get(*member) else { continue };
             let after = other.committed;
-            let offered = progress.offered == Some(after);
+            let offered = progress.offered.is_some_and(|offer| offer.after == after);
             // Who is further behind than memory reaches learns commits first (R9).
             let ready = after.slot <= committed.slot && self.state.tail.contains(after);
             if progress.adopted || offered || !ready {
@@ -112,7 +112,8 @@ impl Machine {
             if weight > limits::FRAME_BYTES_MAX / 2 && after.slot < committed.slot {
                 continue;
             }
-            progress.offered = Some(after);
+            progress.offered = Some(Offer { after, at: now });
+            progress.offered_to = self.state.last().slot;
             let entries = contents(self.state.tail.behind(after.slot));
             let propose = Propose { round: leading.round, after, entries, committed, adopt: true };
             fx.say(To::One(*member), epoch, Body::Propose(propose));
@@ -162,16 +163,26 @@ impl Machine {
         let Role::Leading(leading) = &mut self.role else { return };
         let Some(progress) = leading.progress.get_mut(&from) else { return };
         if accepted == Some(leading.round) && !progress.adopted {
-            *progress = Progress { adopted: true, sent: voted.slot, ..Progress::default() };
+            let sent = voted.slot.max(progress.offered_to);
+            *progress = Progress { adopted: true, sent, ..Progress::default() };
             self.urgent = true;
         }
     }
 
     /// R4: repair is driven by what members announce. A heartbeat that shows no progress since the
     /// last one, though something was on its way by then, makes the proposer send it again; the
-    /// next time after two such heartbeats, then four.
-    pub(super) fn repair(&mut self, from: NodeId, accepted: Option<Round>, voted: Position) {
+    /// next time after two such heartbeats, then four. To a member that has not adopted the round it goes again
+    /// unless it has only just gone; and what went before the first heartbeat of a life in this epoch went too early.
+    pub(super) fn repair(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        accepted: Option<Round>,
+        voted: Position,
+        is_first: bool,
+    ) {
         let committed = self.others.get(from).map_or(Slot(0), |other| other.committed.slot);
+        let soon = self.fetch_delay();
         let Role::Leading(leading) = &mut self.role else { return };
         let Some(progress) = leading.progress.get_mut(&from) else { return };
         let reached = voted.slot.max(committed);
@@ -181,7 +192,11 @@ impl Machine {
             before.is_some_and(|(slot, sent)| slot == reached && sent > reached)
         } else {
             progress.adopted = false;
-            progress.offered.is_some()
+            match &progress.offered {
+                // The two may have crossed.
+                Some(offer) if now.since(offer.at) < soon && !is_first => return,
+                offered => offered.is_some(),
+            }
         };
         if !stuck || mutant::is(Mutant::NoRepair) {
             progress.stalls = 0;

@@ -104,12 +104,22 @@ pub(super) struct Progress {
     pub(super) adopted: bool,
     /// Up to here entries were sent since it adopted.
     pub(super) sent: Slot,
-    /// Behind which position the adoption was sent last.
-    pub(super) offered: Option<Position>,
+    /// The adoption that was sent last.
+    pub(super) offered: Option<Offer>,
+    /// How far that adoption reached.
+    pub(super) offered_to: Slot,
     /// At its last heartbeat: how far it had come, what had been sent.
     pub(super) at_beat: Option<(Slot, Slot)>,
     /// Heartbeats since anything moved though something was sent.
     pub(super) stalls: u32,
+}
+
+/// An adoption that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Offer {
+    /// Behind which position.
+    pub(super) after: Position,
+    pub(super) at: Time,
 }
 
 /// Which log a candidate must adopt (R3).

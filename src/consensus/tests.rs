@@ -2,6 +2,7 @@
 //! The simulator does this at length; here single rules are looked at closely.
 
 mod choosing;
+mod following;
 mod hand;
 mod leading;
 mod learning;

@@ -149,7 +149,7 @@ impl Machine {
                 self.acknowledge_too_early(fx, vote.voted);
             }
         }
-        if proposer == self.me {
+        if self.leads_round() == Some(round) {
             self.tell_votes(fx, vote);
         }
     }
