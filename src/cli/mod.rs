@@ -84,7 +84,11 @@ fn obey(cli: Cli) -> Result<(), Failure> {
 /// Runs a command on a runtime of its own.
 fn wait_for(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::new(Code::Configuration, error.to_string()))?.block_on(command)
+    let runtime = runtime.map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
+    let done = runtime.block_on(command);
+    // A name that nobody resolves and a disk that hangs keep their threads, and not the program.
+    runtime.shutdown_background();
+    done
 }
 
 /// The command, as far as one is known.
@@ -118,4 +122,27 @@ fn told_by_clap(error: &clap::Error, command: &str) -> Result<(), Failure> {
     let hint =
         tip.map_or_else(|| format!("`{command} --help` shows what can be written"), str::to_owned);
     Err(fault(&what).hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_hangs_does_not_keep_the_program() {
+        let (held, gate) = sync_channel::<()>(0);
+        let (done, is_done) = sync_channel(1);
+        std::thread::spawn(move || {
+            let ended = wait_for(async {
+                tokio::task::spawn_blocking(move || gate.recv());
+                Ok(())
+            });
+            done.send(ended.is_ok()).expect("the test waits for it");
+        });
+        assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(true));
+        drop(held);
+    }
 }
