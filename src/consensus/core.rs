@@ -50,6 +50,8 @@ pub struct Machine {
     /// The last sync took longer than T: until then this node calls itself unhealthy. It must end
     /// by itself, for who is not healthy is given nothing to sync.
     pub(super) slow_until: Option<Time>,
+    /// When this node was late the last time: a sync that began before may have waited for the node, not the disk.
+    pub(super) late_at: Option<Time>,
     /// There is work that waits for no time.
     pub(super) urgent: bool,
     /// The moment asked for after the last step.
@@ -177,6 +179,7 @@ impl Machine {
             failures: 0,
             takeover: None,
             slow_until: None,
+            late_at: None,
             urgent: true,
             armed: Some(now),
             written: None,

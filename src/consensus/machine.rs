@@ -41,7 +41,8 @@ impl Machine {
             }
             Input::Synced { through, took } => {
                 self.durable.synced(through);
-                if took > self.settings.suspect_after {
+                let overslept = self.late_at.is_some_and(|late| now.since(late) < took);
+                if took > self.settings.suspect_after && !overslept {
                     self.slow_until = Some(now + 4 * self.settings.suspect_after);
                 }
                 self.after_sync(now, &mut fx);
@@ -264,6 +265,7 @@ impl Machine {
     fn blame_itself_first(&mut self, now: Time) {
         let late = self.settings.suspect_after / 2;
         if self.armed.is_some_and(|armed| now > armed + late) {
+            self.late_at = Some(now);
             self.forgive(now);
         }
     }

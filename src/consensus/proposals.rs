@@ -63,6 +63,11 @@ struct Waiting {
 }
 
 impl Pending {
+    /// Whether this one waits.
+    pub(super) fn holds(&self, id: ProposalId) -> bool {
+        self.order.contains_key(&id)
+    }
+
     /// Takes a proposal, unless it waits already.
     ///
     /// # Errors
@@ -73,7 +78,7 @@ impl Pending {
         settings: &Settings,
         proposal: Proposal,
     ) -> Result<(), Rejection> {
-        if self.order.contains_key(&proposal.id) {
+        if self.holds(proposal.id) {
             return Ok(());
         }
         let weight = proposal.weight();

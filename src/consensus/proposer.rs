@@ -222,7 +222,10 @@ impl Machine {
             Outcome::Duplicate(slot)
         } else if self.config().is_none() {
             Outcome::Rejected(Rejection::NotFormed)
-        } else if proposal.until.is_some_and(|until| until <= self.delivery.delivered) {
+        } else if proposal.until.is_some_and(|until| until <= self.delivery.delivered)
+            && !self.pending.holds(id)
+        {
+            // Whoever waits for the same id under another bound must not be told that it is void.
             Outcome::Rejected(Rejection::Expired)
         } else if let Err(why) = self.pending.take(now, &self.settings, proposal) {
             Outcome::Rejected(why)

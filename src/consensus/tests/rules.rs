@@ -28,6 +28,21 @@ fn alone_with_an_entry() -> (Table, Body) {
 }
 
 #[test]
+fn a_repetition_under_an_end_that_is_over_does_not_speak_for_the_one_that_waits() {
+    let mut table = Table::new(3);
+    table.settle();
+    table.tell(node(1), Input::Submit(proposal(1, "first")));
+    table.settle();
+    table.cut = vec![node(3)];
+    table.tell(node(3), Input::Submit(proposal(2, "waits")));
+    table.tell(node(3), Input::Submit(Proposal { until: Some(Slot(1)), ..proposal(2, "waits") }));
+    assert_eq!(table.seats[&node(3)].outcomes, []);
+    table.tell(node(3), Input::Submit(Proposal { until: Some(Slot(1)), ..proposal(3, "void") }));
+    let expired = Outcome::Rejected(crate::consensus::Rejection::Expired);
+    assert_eq!(table.seats[&node(3)].outcomes, [(ProposalId::from_u128(3), expired)]);
+}
+
+#[test]
 fn a_vote_of_a_stranger_is_not_counted() {
     let (mut table, vote) = alone_with_an_entry();
     for stranger in [7, 8, 9] {

@@ -91,6 +91,24 @@ fn a_sync_that_took_longer_than_t_makes_unhealthy_for_4_t() {
 }
 
 #[test]
+fn a_sync_that_a_node_slept_through_says_nothing_of_its_disk() {
+    for (before, healthy) in [(INSTANT, true), (Duration::ZERO, false)] {
+        let mut hand = follower();
+        hand.now = hand.machine.wake().expect("it waits") + 2 * T;
+        let woke = hand.now;
+        for _ in 0..5 {
+            hear_both(&mut hand);
+            hand.work();
+            hand.wait(T / 4);
+        }
+        hear_both(&mut hand);
+        // It began before the node stood still, or since.
+        hand.step(Input::Synced { through: 0, took: hand.now.since(woke) + before });
+        assert_eq!(is_healthy(&hand), healthy, "{before:?} before");
+    }
+}
+
+#[test]
 fn a_sync_that_is_waited_for_since_t_makes_unhealthy_until_it_ends() {
     let mut hand = follower();
     hand.hear(2, Body::Prepare(Prepare { round: Round(1) }));
