@@ -299,6 +299,41 @@ async fn nothing_stands_against_an_address_that_is_listed_no_more() {
     until_obstacles(&node, false).await;
 }
 
+/// Cuts the next dials, each once it has said hello.
+async fn cut(listener: &tokio::net::TcpListener, dials: usize) {
+    let work = async {
+        for _ in 0..dials {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.readable().await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, work).await.expect("it is dialled in time");
+}
+
+#[tokio::test]
+async fn who_comes_soon_after_another_is_dialled_soon() {
+    let (a_dir, b_dir, c_dir) = (dir(), dir(), dir());
+    let places = [held_port(), held_port()];
+    let mut patient = config(0, &places.each_ref().map(|(_, port)| *port));
+    patient.redial_min = Duration::from_secs(1);
+    patient.redial_max = 100 * PATIENCE;
+    let mut a = start(a_dir.path(), patient);
+    let [b_listener, c_listener] = places.map(|(listener, _)| {
+        listener.set_nonblocking(true).unwrap();
+        tokio::net::TcpListener::from_std(listener).unwrap()
+    });
+    // After so many that follow each other soon, the waits are long.
+    tokio::join!(cut(&b_listener, 7), cut(&c_listener, 7));
+    let b = start_on(b_listener.into_std().unwrap(), b_dir.path(), config(0, &[a.port()]));
+    let met = Incoming::Met { listed: 0, node: b.id() };
+    a.until(|told| *told == met).await;
+    // Who came may have lived at the other address, too.
+    cut(&c_listener, 1).await;
+    let c = start_on(c_listener.into_std().unwrap(), c_dir.path(), config(0, &[a.port()]));
+    let met = Incoming::Met { listed: 1, node: c.id() };
+    a.until(|told| *told == met).await;
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_named() {
     let (a_dir, b_dir) = (dir(), dir());

@@ -63,7 +63,7 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address, lab
     let mut linked = shared.linked.subscribe();
     let mut met: Option<NodeId> = None;
     let mut at_once = None;
-    let mut woken = None;
+    let mut woken: Option<Instant> = None;
     let mut ended = Ended::Otherwise;
     loop {
         if let Some(node) = met
@@ -91,16 +91,21 @@ async fn keep_linked(shared: &Arc<Shared>, listed: usize, address: &Address, lab
             let up = async {
                 match met {
                     Some(node) => linked.wait_for(|linked| linked.contains(&node)).await.is_ok(),
-                    // Somebody came: it may well be who lives here.
-                    None => linked.changed().await.is_ok(),
+                    // Somebody came: it may well be who lives here. But an address that nobody was met at is not
+                    // dialled for every link that comes and goes: all that did so since the last time count once.
+                    None => {
+                        if let Some(woken) = woken {
+                            let rest = redial.min.saturating_sub(woken.elapsed());
+                            tokio::time::sleep(rest).await;
+                        }
+                        linked.changed().await.is_ok()
+                    }
                 }
             };
-            // Nor is an address that nobody was met at dialled for every link that comes and goes.
-            let listens = met.is_some() || is_over(woken, redial.min);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = waits.changed() => continue,
-                _ = up, if listens => {
+                _ = up => {
                     if met.is_some() {
                         continue;
                     }
