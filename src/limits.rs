@@ -99,8 +99,12 @@ pub const LINKS_MAX: usize = 256;
 /// Links held at once to nodes that are not members: a crowd of them leaves every member its place.
 pub const LINKS_TO_STRANGERS_MAX: usize = LINKS_MAX - MEMBERS_MAX;
 
-/// Silence after which a link is closed, whatever TCP believes: fifty default heartbeats.
+/// Silence after which a link is closed, whatever TCP believes: fifty default heartbeats. Longer where heartbeats are
+/// rare, see [`LINK_SILENCE_BEATS_MIN`].
 pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// So many of the configured heartbeats at least make up that silence: one that is late, or lost, ends no link.
+pub const LINK_SILENCE_BEATS_MIN: u32 = 3;
 
 /// Frames that wait for one peer to read.
 pub const OUTBOX_FRAMES_MAX: usize = 16_384;

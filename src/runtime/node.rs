@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::NodeConfig;
 use crate::consensus;
 use crate::engine::{Engine, Settings};
+use crate::limits;
 use crate::runtime::alarm::Alarm;
 use crate::runtime::disk::Disk;
 use crate::runtime::driver::{Driver, Sources};
@@ -212,12 +213,14 @@ impl<L: Log<Reader: Send + 'static> + Send + 'static> Opened<L> {
 
 /// How the node reaches its peers and is reached.
 fn links(config: &NodeConfig, seed: u64) -> TransportConfig {
+    let beats = config.heartbeat_interval.saturating_mul(limits::LINK_SILENCE_BEATS_MIN);
     TransportConfig {
         bind: config.bind,
         advertise: config.advertise.clone(),
         listed: config.peers.clone(),
         redial_min: config.redial_min,
         redial_max: config.redial_max,
+        link_silence_max: limits::LINK_SILENCE_MAX.max(beats),
         seed,
         ..TransportConfig::new(&config.cluster, &config.name, config.port)
     }
@@ -261,6 +264,14 @@ mod tests {
         Value::new(text).expect("a value within the limits")
     }
 
+    #[test]
+    fn no_link_is_closed_for_heartbeats_that_are_rare() {
+        let mut config = NodeConfig::new("nowhere");
+        assert_eq!(links(&config, 0).link_silence_max, Duration::from_secs(5));
+        config.heartbeat_interval = Duration::from_secs(10);
+        assert_eq!(links(&config, 0).link_silence_max, Duration::from_secs(30));
+    }
+
     #[tokio::test]
     async fn a_disk_that_fails_stops_the_node_and_nothing_is_acknowledged() {
         let disk = MemoryDisk::default();
@@ -285,7 +296,7 @@ mod tests {
         within(handle.wait_ready()).await.unwrap();
         disk.full_at(0);
         let filling = async {
-            let large = value(&"x".repeat(crate::limits::VALUE_BYTES_MAX));
+            let large = value(&"x".repeat(limits::VALUE_BYTES_MAX));
             while let Outcome::Committed(_) = handle.propose(large.clone()).await {}
         };
         within(filling).await;
