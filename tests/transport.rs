@@ -114,7 +114,6 @@ impl Node {
     }
 }
 
-/// A port that was free a moment ago, for nodes that must be listed before they start.
 /// A port that nobody else can have.
 fn held_port() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
