@@ -56,19 +56,15 @@ impl Engine {
             }
             Arrival::HeartBeat(HeartBeat { peers, log }) => {
                 let is_leaving = peers.leaving;
-                let beat = peers::Input::Beat { from, beat: peers };
+                self.step_peers(now, peers::Input::Beat { from, beat: peers }, turn);
                 let said = match log {
                     Some(beat) => consensus::Input::Beat { from, beat },
                     None => consensus::Input::Heard(from),
                 };
-                // Nobody lives who was heard before saying good-bye; and a cluster that a heartbeat forms
-                // takes in what it says of the log.
+                self.step_formed(now, from, said, turn);
                 if is_leaving {
-                    self.step_formed(now, from, said, turn);
-                    self.step_peers(now, beat, turn);
-                } else {
-                    self.step_peers(now, beat, turn);
-                    self.step_formed(now, from, said, turn);
+                    // It was just heard, and will not be again.
+                    self.step_formed(now, from, consensus::Input::Lost(from), turn);
                 }
             }
             Arrival::Consensus(message) => {

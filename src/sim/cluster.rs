@@ -206,7 +206,7 @@ impl Cluster {
         }
         let now = process.clock.read(self.now);
         let is_tick = matches!(input, Input::Tick);
-        self.note_signs(node, now, &input);
+        let leaver = self.note_signs(node, now, &input);
         let process = self.nodes[node].process.as_mut().expect("told above");
         let effects = process.engine.handle(now, input);
         let mut verdict = Ok(());
@@ -217,6 +217,9 @@ impl Cluster {
         }
         let process = self.nodes[node].process.as_ref().expect("told above");
         verdict = verdict.and_then(|()| self.checker.stepped(node, &process.engine));
+        if let Some(leaver) = leaver {
+            verdict = verdict.and_then(|()| self.checker.left(&process.engine, leaver, now));
+        }
         if self.steps.is_multiple_of(64) {
             verdict = verdict.and_then(|()| self.checker.looked_at(&process.engine, now));
         }
@@ -231,8 +234,8 @@ impl Cluster {
         self.arm(node);
     }
 
-    /// The judge hears of every sign of life, and of every reason to doubt one, before the node does.
-    fn note_signs(&mut self, node: usize, now: Time, input: &Input) {
+    /// The judge hears of every sign of life, and of every reason to doubt one, before the node does. Says who leaves.
+    fn note_signs(&mut self, node: usize, now: Time, input: &Input) -> Option<NodeId> {
         match input {
             Input::Frame(message) => {
                 self.checker.hears(node, message.from, now, false);
@@ -241,6 +244,7 @@ impl Cluster {
                 {
                     self.counters.goodbyes_heard += 1;
                     self.checker.may_lose(node, message.from);
+                    return Some(message.from);
                 }
             }
             Input::LinkUp { peer, .. } => self.checker.hears(node, *peer, now, true),
@@ -256,6 +260,7 @@ impl Cluster {
             | Input::Deaf
             | Input::Leave => {}
         }
+        None
     }
 
     /// Everything is done: whoever still holds more than it should is found now.

@@ -73,7 +73,7 @@ invariants! {
     DedupBounded => "dedup_bounded",
     /// Nobody is suspected who was heard within T, unless its link broke.
     DetectorAccuracy => "detector_accuracy",
-    /// Whoever is silent for longer than T and a heartbeat is suspected.
+    /// Whoever is silent for longer than T and a heartbeat is suspected; nobody counts on who said good-bye.
     DetectorCompleteness => "detector_completeness",
     /// Who lost its directory or runs on an old copy of it takes part in nothing, and is told (R15).
     Excluded => "excluded",

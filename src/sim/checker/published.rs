@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::consensus::{self, Commit};
-use crate::engine::{Event, Settings};
+use crate::engine::{Engine, Event, Settings};
 use crate::sim::checker::invariant::{Invariant, Verdict};
 use crate::sim::checker::judge::Checker;
 use crate::types::{MessageId, NodeId, Time};
@@ -74,6 +74,16 @@ impl Checker {
     pub(in crate::sim) fn ticked(&self, node: usize, now: Time) -> Verdict {
         let Settings { heartbeat_interval, consensus, .. } = &self.settings;
         self.books[node].watch.overlooked(now, consensus.suspect_after + *heartbeat_interval)
+    }
+
+    /// A node was just told that `peer` leaves.
+    pub(in crate::sim) fn left(&self, engine: &Engine, peer: NodeId, now: Time) -> Verdict {
+        let standing = engine.consensus().standing(now);
+        if standing.others.iter().any(|other| other.id == peer && other.is_heard) {
+            let what = format!("counts on {peer}, which said good-bye");
+            return Err((Invariant::DetectorCompleteness, what));
+        }
+        Ok(())
     }
 
     fn published_of_log(&mut self, node: usize, event: &consensus::Event) -> Verdict {
