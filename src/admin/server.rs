@@ -16,7 +16,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use crate::admin::impatient::{Impatient, PATIENCE};
 use crate::admin::places::{Asking, Place, Places};
@@ -36,7 +37,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// How long requests under way may still take when the server stops.
+/// How long requests under way, and proposals of clients of frames, may still take when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// How long to wait after the system refused a connection, which it does when descriptors run out.
@@ -115,10 +116,11 @@ impl Server {
         let listener = TcpListener::bind(wanted).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let stop = CancellationToken::new();
-        let router =
-            routes::router(Shared::new(handle, address, token, routes::requests(), stop.clone()));
+        let shared = Shared::new(handle, address, token, routes::requests(), stop.clone());
+        let upgraded = (shared.upgraded.clone(), shared.cut.clone().drop_guard());
+        let router = routes::router(shared);
         let places = Places::new(CONNECTIONS_MAX);
-        let task = tokio::spawn(accept(listener, router, stop.clone(), places, PATIENCE));
+        let task = tokio::spawn(accept(listener, router, stop.clone(), upgraded, places, PATIENCE));
         tracing::info!(target: NODE_TARGET, %address, "admin.listening");
         if !address.ip().is_loopback() {
             tracing::warn!(
@@ -137,7 +139,7 @@ impl Server {
         self.address
     }
 
-    /// Takes no more connections, ends open streams, and lets short requests finish.
+    /// Takes no more connections and proposals, ends open streams, and lets short requests finish and outcomes be told.
     pub async fn stop(mut self) {
         self.stop.cancel();
         // It can only end by itself: nobody else aborts it, and it does not panic.
@@ -156,6 +158,8 @@ async fn accept(
     listener: TcpListener,
     router: Router,
     stop: CancellationToken,
+    // Connections that were upgraded: those that live, and their end with that of this.
+    (upgraded, _cut): (TaskTracker, DropGuard),
     mut places: Places,
     patience: Duration,
 ) {
@@ -179,8 +183,12 @@ async fn accept(
         () = stop.cancelled() => {}
     }
     drop(listener);
-    let finished = async { while connections.join_next().await.is_some() {} };
-    // What is still open after the grace is cut off with the set.
+    let finished = async {
+        while connections.join_next().await.is_some() {}
+        upgraded.close();
+        upgraded.wait().await;
+    };
+    // What is still open after the grace is cut off with the set and the guard.
     let _ = tokio::time::timeout(STOP_GRACE, finished).await;
 }
 
@@ -259,7 +267,8 @@ mod tests {
             Router::new().route("/", get(|| async { "here" })).route("/endless", get(endless));
         let mut serving = JoinSet::new();
         let stop = CancellationToken::new();
-        serving.spawn(accept(listener, router, stop, Places::new(places), patience));
+        let upgraded = (TaskTracker::new(), CancellationToken::new().drop_guard());
+        serving.spawn(accept(listener, router, stop, upgraded, Places::new(places), patience));
         (address, serving)
     }
 

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::admin::problem::Problem;
 use crate::admin::requests::Requests;
@@ -60,6 +61,10 @@ pub(super) struct Parts {
     pub(super) handle: Handle,
     /// Ends open streams.
     pub(super) stop: CancellationToken,
+    /// Ends at once what is served still.
+    pub(super) cut: CancellationToken,
+    /// Connections that no longer speak HTTP.
+    pub(super) upgraded: TaskTracker,
     pub(super) requests: Requests,
     /// Where the server listens.
     address: SocketAddr,
@@ -83,8 +88,9 @@ impl Shared {
         requests: Requests,
         stop: CancellationToken,
     ) -> Self {
+        let (cut, upgraded) = (CancellationToken::new(), TaskTracker::new());
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-        Self(Arc::new(Parts { handle, stop, requests, address, token, streams }))
+        Self(Arc::new(Parts { handle, stop, cut, upgraded, requests, address, token, streams }))
     }
 
     /// The right to serve one more stream, for as long as it is held.

@@ -1,20 +1,20 @@
 //! Frames for clients: many proposals on one connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quorate::admin::frames::{Answer, Answers, Submitter};
 use quorate::admin::{Client, ClientError, Server, Token};
 use quorate::config::AdminConfig;
-use quorate::consensus::Proposal;
+use quorate::consensus::{Entry, Proposal};
 use quorate::limits;
 use quorate::types::{ProposalId, Slot, Value};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::support::{until, within};
+use super::support::{PATIENCE, until, within};
 use super::{LOOPBACK, Served, code, get};
 
 async fn connect(address: SocketAddr) -> (Submitter, Answers) {
@@ -234,4 +234,52 @@ async fn frames_want_the_token_and_end_with_the_server() {
     }
     assert!(within(served.client.status()).await.is_ok(), "others are served");
     served.end().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_before_a_stop_is_answered() {
+    let Served { mut cluster, server, .. } = Served::start(3).await;
+    let (before, count) = (cluster.handle(0).committed_through(), 900);
+    let (mut submitter, mut answered) = connect(server.address()).await;
+    let all = (1..=count).map(|number| proposal(number.into(), &format!("v{number}"))).collect();
+    submitter.submit(all).await.expect("it is sent");
+    let answering = tokio::spawn(async move {
+        let mut told = BTreeSet::new();
+        while let Ok(Some(some)) = answered.next().await {
+            for answer in some {
+                assert!(matches!(answer, Answer::Committed { .. }), "{answer:?}");
+                assert!(told.insert(answer.id()), "{answer:?} is said twice");
+            }
+        }
+        // Whoever sees the end ends its side as well.
+        drop(submitter);
+        told
+    });
+    let under_way = async {
+        loop {
+            let log = cluster.handle(0).status().await.expect("it runs").engine.log;
+            // A fast machine may have decided all of it before it is asked.
+            if log.pending > 0 || log.committed.slot.0 >= before.slot.0 + count {
+                return log.pending;
+            }
+        }
+    };
+    let pending = within(under_way).await;
+
+    let asked = Instant::now();
+    within(server.stop()).await;
+    // A machine may be too slow for what the server grants.
+    let in_time = asked.elapsed() < Duration::from_secs(1);
+    let told = within(answering).await.expect("only commits are told");
+    cluster.stop(0).await;
+    within(cluster.handle(1).read(PATIENCE)).await.expect("a quorum");
+    let log = within(cluster.handle(1).committed(Slot(1), usize::MAX)).await.expect("it runs");
+    let committed: BTreeSet<_> =
+        log.iter().filter_map(Entry::proposal).map(|proposal| proposal.id).collect();
+    assert!(told.is_subset(&committed), "what is told stands in the log");
+    if in_time {
+        assert!(told.len() >= pending, "told of {}, and {pending} were under way", told.len());
+        assert_eq!(told, committed, "what is not told was not taken");
+    }
+    cluster.end().await;
 }

@@ -46,7 +46,8 @@ pub(in crate::admin) async fn frames(
         return Ok(upgrading(problem.into_response()));
     }
     let permit = shared.stream()?;
-    tokio::spawn(serve(shared, hyper::upgrade::on(&mut request), permit));
+    let serving = serve(shared.clone(), hyper::upgrade::on(&mut request), permit);
+    shared.upgraded.spawn(shared.cut.clone().run_until_cancelled_owned(serving));
     Ok(upgrading(StatusCode::SWITCHING_PROTOCOLS.into_response()))
 }
 
@@ -65,7 +66,7 @@ fn asks(request: &Request, name: HeaderName, word: &str) -> bool {
 }
 
 /// One connection, until its client, the server or the node ends it. A client that ends its side is answered what it
-/// has under way.
+/// has under way; so is every client when the server stops, until it is cut off.
 async fn serve(shared: Shared, upgrade: OnUpgrade, _permit: OwnedSemaphorePermit) {
     let Ok(upgraded) = upgrade.await else { return };
     let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Impatient>>() else { return };
@@ -73,12 +74,14 @@ async fn serve(shared: Shared, upgrade: OnUpgrade, _permit: OwnedSemaphorePermit
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let (reader, writer) = stream.into_split();
+    let (mut reader, writer) = stream.into_split();
     let (proposing, outcomes) = shared.handle.proposing(IN_FLIGHT_MAX);
     let client = OnceLock::new();
     let (refuse, refused) = oneshot::channel();
     let taking = async {
-        let left = take(reader, read_buf, proposing, &client).await;
+        let taking = take(&mut reader, read_buf, proposing, &client);
+        // What a stop leaves untaken is told by the end of the connection.
+        let left = shared.stop.run_until_cancelled(taking).await.unwrap_or(Ok(Left::ItsSide));
         left.unwrap_or_else(|reason| {
             // The other half may have found the connection broken.
             let _ = refuse.send(cut(reason));
@@ -86,9 +89,10 @@ async fn serve(shared: Shared, upgrade: OnUpgrade, _permit: OwnedSemaphorePermit
         })
     };
     let answering = answer(writer, outcomes, shared.handle.id(), &client, refused);
-    tokio::select! {
-        () = shared.stop.cancelled() => {}
-        () = answering_ends(taking, answering, WAIT_MAX) => {}
+    answering_ends(taking, answering, WAIT_MAX).await;
+    if shared.stop.is_cancelled() {
+        // Closed with bytes unread, it would be reset, and the last outcomes might be lost: the client ends it.
+        let _ = tokio::io::copy(&mut reader, &mut tokio::io::sink()).await;
     }
 }
 
@@ -123,7 +127,7 @@ async fn answering_ends(
 /// # Errors
 /// What it said that is no frame of a client.
 async fn take(
-    mut reader: OwnedReadHalf,
+    reader: &mut OwnedReadHalf,
     early: Bytes,
     proposing: runtime::Proposing,
     client: &OnceLock<NodeId>,
@@ -144,7 +148,7 @@ async fn take(
                 if proposal.until.is_some_and(|until| until.0 > limits::INTEGER_MAX) {
                     return Err("until is beyond 2^53 − 1, and no slot is".to_owned());
                 }
-                match unless_over(proposing.offer(proposal), &reader, WAIT_MAX).await {
+                match unless_over(proposing.offer(proposal), reader, WAIT_MAX).await {
                     Some(Ok(())) => {}
                     Some(Err(_)) => return Ok(Left::ItsSide),
                     None => return Ok(Left::ForGood),
