@@ -196,7 +196,8 @@ async fn open_event_streams_do_not_hold_up_the_end() {
     events.named("start").await;
     let Served { cluster, server, .. } = served;
     within(server.stop()).await;
-    assert!(events.next().await.is_none(), "the stream ends in good order");
+    // In good order, behind what happened meanwhile.
+    while events.next().await.is_some() {}
 
     let server = Server::start(cluster.handle(0).clone(), &LOOPBACK).await.expect("a free port");
     let mut events = Events::open(server.address(), "", "").await;
