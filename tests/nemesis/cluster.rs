@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::door::{Door, Room};
 use crate::netns::Spaces;
-use crate::program::{eventually, free_ports, program};
+use crate::program::{eventually, program};
 use crate::proxy::{Noise, Proxies};
 use crate::shim::{Commander, Orders, Shim, SmallDisk};
 use crate::skip;
@@ -43,8 +43,13 @@ pub(crate) enum Net {
 impl Net {
     pub(crate) fn proxies(nodes: usize, seed: u64) -> Self {
         let loopback = own_loopback();
-        let ports = free_ports(nodes);
-        Self::Proxies(Proxies::start(loopback, &ports, seed), ports)
+        let hold = |_| TcpListener::bind((loopback, 0)).expect("a port");
+        let held: Vec<_> = (0..nodes).map(hold).collect();
+        let port = |held: &TcpListener| held.local_addr().expect("it is bound").port();
+        let ports: Vec<_> = held.iter().map(port).collect();
+        // Held until the proxies have theirs: one address cannot be two nodes.
+        let proxies = Proxies::start(loopback, &ports, seed);
+        Self::Proxies(proxies, ports)
     }
 
     /// In force when this returns.

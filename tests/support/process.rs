@@ -1,6 +1,7 @@
 //! Real processes of the built program: started, read line by line, asked, killed.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -12,7 +13,14 @@ use tempfile::TempDir;
 #[path = "program.rs"]
 mod program;
 
-pub(crate) use program::{PATIENCE, eventually, free_ports, program};
+pub(crate) use program::{PATIENCE, eventually, program};
+
+/// Ports that are free now, all different.
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
+    let held: Vec<_> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+    held.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
+}
 
 /// A running node. Killed with the test.
 pub(crate) struct Process {

@@ -1,6 +1,5 @@
 //! The built program, and how a test waits for what it does.
 
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -29,11 +28,4 @@ pub(crate) fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
         std::thread::park_timeout(Duration::from_millis(10));
     }
-}
-
-/// Ports that are free now, all different.
-pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-    held.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
 }
